@@ -1,0 +1,256 @@
+"""A canvas: where an item may lie, how places are drawn, and the pictures a network sees.
+
+A place is the (row, column) of an item's top-left pixel; it is legal when the whole item lies on
+the canvas. The papers speak of item centres (x, y): ``place_of_centre`` converts.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from invlib.datasets import ItemSet
+
+Pair = tuple[int, int]
+
+
+class PlaceError(ValueError):
+    """A place, an item or a grid does not fit the canvas."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A distribution over places.
+
+    Attributes:
+        canvas: the canvas the places lie on.
+        name: ``one_location``, ``fully_translated`` or ``by_area``.
+        places: maps labels (int64 (n,)) and a generator to places (int64 (n, 2)).
+    """
+
+    canvas: "Canvas"
+    name: str
+    places: Callable[[Tensor, torch.Generator | None], Tensor]
+
+    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Canvases (n, channels, height, width), float32, with each image at a drawn place."""
+        return self.canvas.render(images, self.places(labels, generator))
+
+
+class Canvas:
+    """A constant-coloured canvas and the size of the items on it.
+
+    Args:
+        size: the canvas in pixels, one number or (height, width).
+        item: the items in pixels, likewise.
+        background: the colour, 0 to 255, one number or one per channel.
+        mean: taken off pixel / 255 before the network sees it, one number or one per channel.
+        std: divides what is left.
+
+    Raises:
+        PlaceError: when the item is larger than the canvas.
+
+    >>> canvas = Canvas(224, item=50)
+    >>> canvas.leftmost_centred
+    (87, 0)
+    """
+
+    def __init__(
+        self,
+        size: int | Pair,
+        item: int | Pair,
+        background: float | Sequence[float] = 0,
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+    ) -> None:
+        self.size = _pair(size)
+        self.item = _pair(item)
+        if min(self.item) < 1 or any(i > s for i, s in zip(self.item, self.size, strict=True)):
+            raise PlaceError(
+                f"an item of {self.item[0]} x {self.item[1]} pixels does not fit a canvas of "
+                f"{self.size[0]} x {self.size[1]}"
+            )
+        self.background = background
+        self.mean = mean
+        self.std = std
+
+    @property
+    def last(self) -> Pair:
+        """The last legal place, (row, column); the first is (0, 0)."""
+        return self.size[0] - self.item[0], self.size[1] - self.item[1]
+
+    @property
+    def leftmost_centred(self) -> Pair:
+        """The paper's trained place: the left edge, half-way down (sec. 2.2)."""
+        return self.last[0] // 2, 0
+
+    def prepare(self, items: ItemSet) -> ItemSet:
+        """The items at this canvas's item size (bicubic, as the papers' code resizes)."""
+        return items.resized(self.item)
+
+    def one_location(self, place: Pair | None = None) -> Placement:
+        """Every item at one place, the leftmost-centred one if none is named.
+
+        Raises:
+            PlaceError: when the place is not legal.
+        """
+        at = self.leftmost_centred if place is None else self._legal(place)
+
+        def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
+            return torch.tensor([at]).expand(len(labels), 2)
+
+        return Placement(self, "one_location", places)
+
+    def fully_translated(self) -> Placement:
+        """A place drawn anew for every sample, uniformly from all legal ones."""
+
+        def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
+            return _uniform(len(labels), self.last[0] + 1, self.last[1] + 1, generator)
+
+        return Placement(self, "fully_translated", places)
+
+    def by_area(self, areas: int = 3, per_area: int = 2) -> Placement:
+        """Each class in an area of its own (appendix A.2).
+
+        The places are split into ``areas`` x ``areas`` areas of equal size; classes
+        ``per_area * i`` and the next ones lie uniformly in area i, in row-major order.
+
+        Raises:
+            PlaceError: when there are more classes than the areas take.
+        """
+        height, width = ((last + 1) // areas for last in self.last)
+
+        def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
+            area = labels // per_area
+            if int(area.max()) >= areas**2:
+                raise PlaceError(
+                    f"{areas} x {areas} areas of {per_area} classes hold labels up to "
+                    f"{areas**2 * per_area - 1}, found {int(labels.max())}"
+                )
+            corner = torch.stack([area // areas * height, area % areas * width], 1)
+            return corner + _uniform(len(labels), height, width, generator)
+
+        return Placement(self, "by_area", places)
+
+    def test_grid(self, steps: int = 19) -> tuple[int, ...]:
+        """Rows (and columns) of the test grid: evenly spaced over the legal places, ends included.
+
+        Raises:
+            PlaceError: for a canvas or item that is not square, which needs a grid for each axis.
+        """
+        if self.last[0] != self.last[1]:
+            raise PlaceError(f"a grid for both axes needs a square canvas, not last {self.last}")
+        return tuple(np.round(np.linspace(0, self.last[0], steps)).astype(int).tolist())
+
+    def render(self, images: Tensor, places: Tensor | Pair) -> Tensor:
+        """Draw each image at its place, without a loop over images.
+
+        Args:
+            images: uint8 (n, channels, item height, item width), on any device.
+            places: int64 (n, 2), or one (row, column) for all.
+
+        Returns:
+            float32 (n, channels, height, width), channels last in memory, on the images' device:
+            (pixel / 255 - mean) / std.
+
+        Raises:
+            PlaceError: when the images have another size, or a place is not legal.
+        """
+        n, channels, *item = images.shape
+        if tuple(item) != self.item:
+            raise PlaceError(
+                f"expected items of {self.item[0]} x {self.item[1]} pixels, "
+                f"found {item[0]} x {item[1]}; Canvas.prepare resizes them"
+            )
+        device = images.device
+        scale, shift = self._scale(channels, device)
+        colour = torch.as_tensor(self.background, dtype=torch.float32, device=device)
+        empty = (colour * scale + shift).expand(channels)
+        pixels = torch.addcmul(shift, images.permute(0, 2, 3, 1).float(), scale)
+        if isinstance(self.background, int | float) and not bool(empty.any()):
+            canvas = torch.zeros(n, *self.size, channels, device=device)
+        else:
+            canvas = empty.repeat(n, *self.size, 1)
+        if isinstance(places, tuple):
+            row, column = self._legal(places)
+            canvas[:, row : row + item[0], column : column + item[1]] = pixels
+        else:
+            self._check(places)
+            places = places.to(device)
+            rows = places[:, 0, None] + torch.arange(item[0], device=device)
+            columns = places[:, 1, None] + torch.arange(item[1], device=device)
+            sample = torch.arange(n, device=device)[:, None, None]
+            canvas[sample, rows[:, :, None], columns[:, None, :]] = pixels
+        return canvas.permute(0, 3, 1, 2)
+
+    def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
+        """Mean and standard deviation of each channel over canvases with these items.
+
+        Items are never cropped, so both are the same at every place and need no drawing.
+
+        Returns:
+            Two lists with one number per channel, in units of pixel / 255.
+        """
+        pixels = self.prepare(items).images.double() / 255
+        channels = pixels.shape[1]
+        background = torch.as_tensor(self.background, dtype=torch.float64) / 255
+        share = self.item[0] * self.item[1] / (self.size[0] * self.size[1])
+        empty = background.expand(channels)
+        mean = share * pixels.mean((0, 2, 3)) + (1 - share) * empty
+        square = share * (pixels**2).mean((0, 2, 3)) + (1 - share) * empty**2
+        return mean.tolist(), (square - mean**2).sqrt().tolist()
+
+    def _scale(self, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        mean = torch.as_tensor(self.mean, dtype=torch.float32, device=device)
+        std = torch.as_tensor(self.std, dtype=torch.float32, device=device)
+        for each, name in ((mean, "mean"), (std, "std")):
+            if each.ndim and len(each) != channels:
+                raise ValueError(
+                    f"{name} has {len(each)} values, the items have {channels} channels"
+                )
+        return 1 / (255 * std), -mean / std
+
+    def _legal(self, place: Sequence[int]) -> Pair:
+        row, column = place
+        if not (0 <= row <= self.last[0] and 0 <= column <= self.last[1]):
+            raise PlaceError(
+                f"place {(row, column)} is off the canvas; rows are 0 to {self.last[0]}, "
+                f"columns 0 to {self.last[1]}"
+            )
+        return int(row), int(column)
+
+    def _check(self, places: Tensor) -> None:
+        if len(places):
+            for extreme in (places.min(0).values, places.max(0).values):
+                self._legal(extreme.tolist())
+
+
+def place_of_centre(x: int, y: int, item: int = 50) -> Pair:
+    """The place (row, column) of an item whose centre is (x, y) in the paper's code.
+
+    >>> place_of_centre(25, 112)
+    (87, 0)
+    """
+    return y - item // 2, x - item // 2
+
+
+def paper_grid() -> tuple[int, ...]:
+    """The 19 rows and columns of the authors' test grid at 224 x 224 with 50-pixel items.
+
+    Evenly spaced but for the two end gaps (``symmetric_steps(25, 199, step 10)`` in their code).
+
+    >>> paper_grid()[:3], paper_grid()[-2:]
+    ((0, 7, 17), (167, 173))
+    """
+    return (0, *range(7, 168, 10), 173)
+
+
+def _uniform(n: int, rows: int, columns: int, generator: torch.Generator | None) -> Tensor:
+    draws = [torch.randint(high, (n,), generator=generator) for high in (rows, columns)]
+    return torch.stack(draws, 1)
+
+
+def _pair(size: int | Pair) -> Pair:
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))

@@ -1,0 +1,160 @@
+"""The command line: ``invlib run | status | claims | datasets | weights``.
+
+Exit codes: 0 done, 1 something failed or is left, 2 bad usage, 130 interrupted.
+"""
+
+import json
+import re
+import sys
+from typing import Any
+
+import click
+
+from invlib import claims as claims_module
+from invlib import datasets as datasets_module
+from invlib import models, results, runner
+from invlib.results import ResultError
+from invlib.studies import STUDIES, StudyError, study_of
+
+
+class _Duration(click.ParamType):
+    """A time such as 90s, 40m or 1.5h, as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Seconds."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        if not match:
+            self.fail(f"expected a time such as 90s, 40m or 1.5h, not {value!r}", param, ctx)
+        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+class _Group(click.Group):
+    """A group in which the package's own errors are one line, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except StudyError as error:
+            raise click.UsageError(str(error)) from None
+        except (datasets_module.DataError, models.WeightsError, ResultError) as error:
+            raise click.ClickException(str(error)) from None
+        except KeyboardInterrupt:
+            click.echo("interrupted; finished runs are kept, the same command goes on", err=True)
+            sys.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="invlib")
+def main() -> None:
+    """Measure how much a convolutional network's answer depends on the place."""
+
+
+@main.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
+@click.option("--profile", default="bench", show_default=True, help="Size of the experiment.")
+@click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N - 1 (default: all).")
+@click.option("--workers", type=click.IntRange(1), help="Processes (default: one per core).")
+@click.option("--deadline", type=_Duration(), help="Give up what is not finished: 90s, 40m, 2h.")
+@click.option("--results", "root", type=click.Path(), help="Where results are written.")
+def run(
+    studies: tuple[str, ...],
+    profile: str,
+    seeds: int | None,
+    workers: int | None,
+    deadline: float | None,
+    root: str | None,
+) -> None:
+    """Compute what is missing of each STUDY; what is finished is kept."""
+    for name in studies:
+        study_of(name).settings(profile)
+    complete = True
+    for name in studies:
+        report = runner.run(name, profile, seeds, workers, deadline, root)
+        for path in report.redone:
+            click.echo(f"damaged, run again: {path}", err=True)
+        for task, why in report.failed.items():
+            click.echo(f"failed: {task}: {why}", err=True)
+        click.echo(
+            f"{name} at {profile}: {len(report.done)} done, {len(report.kept)} kept, "
+            f"{len(report.failed)} failed, {len(report.left)} left "
+            f"(in {results.results_root(root)})"
+        )
+        complete &= report.complete
+    sys.exit(0 if complete else 1)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--results", "root", type=click.Path(), help="Where results are looked for.")
+def status(as_json: bool, root: str | None) -> None:
+    """Which runs are there, under which settings, from which hardware."""
+    rows = results.status(root)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['study']} {row['profile']}: {row['done']} of {row['planned']} runs, "
+            f"{row['measurements']} measurements, {row['failed']} failed their control"
+            + "".join(f", {len(row[s])} {s}" for s in ("stale", "damaged") if row[s])
+            + (f"; {', '.join(row['hardware'])}" if row["hardware"] else "")
+        )
+        for path in row["damaged"]:
+            click.echo(
+                f"  damaged: {path}; 'invlib run {row['study']} --profile "
+                f"{row['profile']}' redoes it"
+            )
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+@click.option("--results", "root", type=click.Path(), help="Where results are looked for.")
+def claims(as_json: bool, root: str | None) -> None:
+    """The papers' claims with our verdicts, by scale."""
+    verdicts = [v for name in STUDIES for v in claims_module.verdicts(name, root)]
+    if as_json:
+        click.echo(json.dumps([v.plain() for v in verdicts], indent=1))
+        return
+    for verdict in verdicts:
+        click.echo(
+            f"{verdict.claim.id} {verdict.profile} {verdict.condition}: {verdict.verdict} "
+            f"({verdict.seeds} seeds)\n   {verdict.measured}"
+        )
+
+
+@main.command()
+@click.option("--download", metavar="NAME", help="Download an official set into the data root.")
+@click.option("--root", type=click.Path(), help="The data root (default: INVLIB_DATA, or a cache).")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
+def datasets(download: str | None, root: str | None, as_json: bool) -> None:
+    """The sets that are there: from where, how many images, licence."""
+    if download:
+        datasets_module.download(download, root)
+    rows = datasets_module.catalogue(root)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        if row["images"]:
+            click.echo(
+                f"{row['name']:15} {row['split']:5} {row['images']:6} images of {row['size']}, "
+                f"{row['classes']} classes; {row['source']}; licence: {row['licence']}; "
+                f"{row['where']}"
+            )
+        else:
+            click.echo(f"{row['name']:15} {row['split']:5} absent: {row['where']}")
+
+
+@main.command()
+@click.option("--download", metavar="NETWORK", help="Download torchvision's weights of a network.")
+def weights(download: str | None) -> None:
+    """The ImageNet weights that are known, and where they are."""
+    if download:
+        click.echo(models.download_weights(download))
+    for known in models.WEIGHTS:
+        places = [f for f in models.weights_folders() if (f / known.file).is_file()]
+        where = str(places[0] / known.file) if places else "absent"
+        click.echo(f"{known.network:15} {known.file}; licence: {known.licence}; {where}")

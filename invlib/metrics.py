@@ -1,0 +1,153 @@
+"""How much an answer depends on the place: accuracy maps and what is read off them.
+
+Accuracies are fractions throughout; figures and prose show percent.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+
+from invlib.canvas import Canvas, Pair, PlaceError
+from invlib.datasets import ItemSet
+from invlib.training import autocast, chunk_size, device_of
+
+Map = NDArray[np.float64]
+
+
+def accuracy_map(
+    model: nn.Module,
+    canvas: Canvas,
+    items: ItemSet,
+    rows: Sequence[int] | None = None,
+    columns: Sequence[int] | None = None,
+    batch: int | None = None,
+) -> Map:
+    """Accuracy at each place of a grid (Biscione & Bowers 2020, sec. 2.2).
+
+    Args:
+        model: any network from canvases (n, channels, height, width) to logits (n, classes). It
+            is put in evaluation mode meanwhile.
+        canvas: the canvas it sees.
+        items: the items shown at every place; resized to the canvas's item size.
+        rows: rows of the places; 19 evenly spaced ones if not given.
+        columns: columns of the places; the same as the rows if not given.
+        batch: canvases in one forward pass; by the canvas's size if not given.
+
+    Returns:
+        float64 (rows, columns), from 0 to 1.
+
+    Raises:
+        PlaceError: when the grid leaves the canvas.
+        ValueError: when the model has fewer outputs than the items have classes.
+    """
+    rows = canvas.test_grid() if rows is None else rows
+    columns = rows if columns is None else columns
+    places = torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns))
+    items = canvas.prepare(items)
+    device = device_of(model)
+    images, labels = items.images.to(device), items.labels.to(device)
+    batch = batch or chunk_size(canvas, device)
+    n, total = len(items), len(items) * len(places)
+    right = torch.empty(total, dtype=torch.bool, device=device)
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), autocast(device):
+            for start in range(0, total, batch):
+                index = torch.arange(start, min(start + batch, total))
+                item = (index % n).to(device)
+                logits = model(canvas.render(images[item], places[index // n]))
+                if logits.shape[1] < len(items.classes):
+                    raise ValueError(
+                        f"{items.name} has {len(items.classes)} classes, "
+                        f"the model gives {logits.shape[1]} logits"
+                    )
+                right[index.to(device)] = logits.argmax(1) == labels[item]
+    finally:
+        model.train(training)
+    share = right.view(len(places), n).double().mean(1).cpu().numpy()
+    return share.reshape(len(rows), len(columns))
+
+
+def normalised_accuracy(accuracy: ArrayLike, classes: int) -> NDArray[np.float64]:
+    """Accuracy on a scale where chance is 0 and perfect is 1; not clipped, so it may be negative.
+
+    Paper: Biscione & Bowers 2020, sec. 2.3 and Fig. 2B.
+
+    >>> float(normalised_accuracy(0.1, classes=10))
+    0.0
+    >>> float(normalised_accuracy(0.0, classes=2))
+    -1.0
+    """
+    chance = 1 / classes
+    return (np.asarray(accuracy, dtype=np.float64) - chance) / (1 - chance)
+
+
+def overlap_free(grid: Sequence[int], place: Pair, item: Pair) -> NDArray[np.bool_]:
+    """Which places of a grid share no pixel with an item at ``place``: bool (rows, columns).
+
+    >>> overlap_free((0, 7, 17), place=(0, 0), item=(10, 10)).tolist()
+    [[False, False, True], [False, False, True], [True, True, True]]
+    """
+    values = np.asarray(grid)
+    clear = [np.abs(values - at) >= size for at, size in zip(place, item, strict=True)]
+    return clear[0][:, None] | clear[1][None, :]
+
+
+def far_mean(accuracy: Map, grid: Sequence[int], place: Pair, item: Pair) -> float:
+    """The mean of a map over the places that share no pixel with the trained one.
+
+    Raises:
+        PlaceError: when every place of the grid shares pixels with it.
+    """
+    far = overlap_free(grid, place, item)
+    if not far.any():
+        raise PlaceError(f"every place of the grid overlaps an item of {item} at {place}")
+    return float(accuracy[far].mean())
+
+
+def by_distance(
+    accuracy: Map, grid: Sequence[int], place: Pair, width: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean of a map in rings around the trained place.
+
+    Args:
+        accuracy: map (rows, columns).
+        grid: its rows and columns in pixels.
+        place: the trained place.
+        width: of a ring in pixels.
+
+    Returns:
+        The mean distance in pixels and the mean accuracy of each ring that has a place.
+    """
+    values = np.asarray(grid, dtype=np.float64)
+    distance = np.hypot(values[:, None] - place[0], values[None, :] - place[1])
+    ring = np.round(distance / width).astype(int).ravel()
+    count = np.bincount(ring)
+    kept = count > 0
+    mean = [
+        np.bincount(ring, weights=each.ravel())[kept] / count[kept] for each in (distance, accuracy)
+    ]
+    return mean[0], mean[1]
+
+
+def interval(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean over seeds with Student's t interval: (mean, low, high); one value has no interval.
+
+    >>> interval([1.0])
+    (1.0, nan, nan)
+    """
+    from scipy import stats
+
+    sample = np.asarray(values, dtype=np.float64)
+    mean = float(sample.mean())
+    if len(sample) < 2:
+        return mean, float("nan"), float("nan")
+    error = float(stats.sem(sample))
+    if error == 0:
+        return mean, mean, mean
+    low, high = stats.t.interval(confidence, len(sample) - 1, loc=mean, scale=error)
+    return mean, float(low), float(high)

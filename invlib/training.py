@@ -1,0 +1,253 @@
+"""One training loop for every network of the book.
+
+Adam at a fixed rate, class-balanced sampling with replacement, a stopping rule on the running
+accuracy, and a positive control: without knowing its items at the trained place, a network says
+nothing about other places.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from invlib.canvas import Canvas, Pair, Placement
+from invlib.datasets import ItemSet
+from invlib.models import seeded
+from invlib.progress import bar
+
+
+class Drawing(Protocol):
+    """What ``fit`` needs of a placement or an augmentation."""
+
+    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Canvases float32 (n, channels, height, width)."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of one training.
+
+    Attributes:
+        steps: at most so many batches.
+        batch: samples in a batch.
+        rate: Adam's learning rate, fixed after the warm-up.
+        warmup: steps over which the rate rises linearly from 0.
+        goal: stop when the running accuracy has reached this; None: do all steps.
+        window: batches in the running accuracy.
+        hold: further steps for which the running accuracy must stay at the goal.
+        patience: a training whose running loss stays at chance level for so many steps on end
+            has collapsed and is stopped.
+    """
+
+    steps: int = 1500
+    batch: int = 64
+    rate: float = 0.001
+    warmup: int = 0
+    goal: float | None = 0.95
+    window: int = 50
+    hold: int = 0
+    patience: int = 800
+
+    def remedy(self) -> "Recipe":
+        """The documented second try: warm-up and twice the steps."""
+        return replace(self, warmup=max(self.warmup, 100), steps=2 * self.steps)
+
+
+@dataclass(frozen=True)
+class Training:
+    """What came of one training.
+
+    Attributes:
+        outcome: ``reached`` (the goal), ``steps`` (all done), ``collapsed`` (stayed at chance) or
+            ``diverged`` (a loss that is not finite).
+        steps: batches done.
+        accuracy: running accuracy at the end, a fraction, with dropout on.
+        seconds: wall time.
+        precision: ``bfloat16`` (mixed) or ``float32``.
+        recipe: the settings.
+    """
+
+    outcome: str
+    steps: int
+    accuracy: float
+    seconds: float
+    precision: str
+    recipe: Recipe
+
+
+def fit(
+    model: nn.Module,
+    canvas: Canvas,
+    items: ItemSet,
+    placement: Drawing,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    label: str = "",
+) -> Training:
+    """Train a network in place, on its own device.
+
+    Args:
+        model: any network from canvases (n, channels, height, width) to logits (n, classes).
+        canvas: the canvas; items are resized to its item size for a placement.
+        items: what is learnt. Classes are drawn uniformly, then an item of the class.
+        placement: ``canvas.one_location()`` and the like, or an augmentation.
+        recipe: the settings, ``Recipe()`` if not given.
+        seed: of the sampling, the places and the dropout; the same seed gives the same weights on
+            the same machine.
+        label: shown before the progress bar.
+
+    Returns:
+        What came of it. The model is left in training mode.
+    """
+    recipe = recipe or Recipe()
+    if isinstance(placement, Placement):
+        items = canvas.prepare(items)
+    device = device_of(model)
+    images, labels = items.images.to(device), items.labels.to(device)
+    generator = torch.Generator().manual_seed(seed)
+    sample = balanced(items.labels)
+    chance_loss = 0.99 * math.log(len(items.classes))
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate, fused=True)
+    chunk = chunk_size(canvas, device)
+    recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
+    outcome, held, stuck, step, accuracy = "steps", -1, 0, 0, math.nan
+    began = time.perf_counter()
+    with seeded(seed), bar(total=recipe.steps, desc=label or "fit", unit="step") as progress:
+        for step in range(1, recipe.steps + 1):
+            if step <= recipe.warmup:
+                optimiser.param_groups[0]["lr"] = recipe.rate * step / recipe.warmup
+            index = sample(recipe.batch, generator)
+            x = placement.draw(images[index.to(device)], items.labels[index], generator)
+            y = labels[index.to(device)]
+            loss = right = 0.0
+            for part, target in zip(x.split(chunk), y.split(chunk), strict=True):
+                with autocast(device):
+                    logits = model(part)
+                share = cross_entropy(logits.float(), target, reduction="sum") / recipe.batch
+                share.backward()
+                loss += float(share.detach())
+                right += float((logits.argmax(1) == target).sum())
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            recent.append((loss, right / recipe.batch))
+            if not math.isfinite(recent[-1][0]):
+                outcome = "diverged"
+                break
+            running, accuracy = (sum(each) / len(recent) for each in zip(*recent, strict=True))
+            full = len(recent) == recipe.window
+            held = held + 1 if recipe.goal and full and accuracy >= recipe.goal else -1
+            stuck = stuck + 1 if running > chance_loss else 0
+            if held >= recipe.hold:
+                outcome = "reached"
+                break
+            if stuck >= recipe.patience:
+                outcome = "collapsed"
+                break
+            if step % 10 == 0:
+                speed = step * recipe.batch / (time.perf_counter() - began)
+                progress.set_postfix_str(
+                    f"loss {running:.3f}, accuracy {accuracy:.1%}, {speed:,.0f} images/s",
+                    refresh=False,
+                )
+                progress.update(10)
+    seconds = time.perf_counter() - began
+    precision = "bfloat16" if has_bf16(device) else "float32"
+    return Training(outcome, step, accuracy, seconds, precision, recipe)
+
+
+def fit_with_control(
+    make: Callable[[], nn.Module],
+    canvas: Canvas,
+    items: ItemSet,
+    shown: ItemSet,
+    recipe: Recipe,
+    threshold: float,
+    seed: int,
+    label: str = "",
+    place: Pair | None = None,
+) -> tuple[nn.Module, list[dict[str, Any]]]:
+    """Train at one place, and once more with the remedy if the positive control fails.
+
+    Args:
+        make: gives the network to start from, the same each time.
+        canvas: the canvas.
+        items: what is trained on.
+        shown: the training items on which the control is measured.
+        recipe: of the first try.
+        threshold: least normalised accuracy at the trained place, a fraction.
+        seed: of the training.
+        label: shown before the progress bar.
+        place: the trained place, leftmost-centred if not given.
+
+    Returns:
+        The last network, and one dictionary for each try: what came of the training, ``control``
+        (normalised accuracy at the trained place) and ``failed``.
+    """
+    from invlib.metrics import accuracy_map, normalised_accuracy
+
+    place = place or canvas.leftmost_centred
+    attempts: list[dict[str, Any]] = []
+    for each in (recipe, recipe.remedy()):
+        model = make()
+        training = fit(model, canvas, items, canvas.one_location(place), each, seed, label)
+        at_place = accuracy_map(model, canvas, shown, place[:1], place[1:])
+        control = float(normalised_accuracy(at_place, len(items.classes))[0, 0])
+        failed = control < threshold or training.outcome == "diverged"
+        attempts.append({**asdict(training), "control": control, "failed": failed})
+        if not failed:
+            break
+    return model, attempts
+
+
+def balanced(labels: Tensor) -> Callable[[int, torch.Generator | None], Tensor]:
+    """A sampler of indices: a class uniformly, then an item of it, both with replacement."""
+    counts = torch.bincount(labels)
+    counts = counts[counts > 0]
+    order = labels.argsort(stable=True)
+    starts = counts.cumsum(0) - counts
+
+    def sample(n: int, generator: torch.Generator | None) -> Tensor:
+        drawn = torch.rand(2, n, generator=generator, dtype=torch.float64)
+        label = (drawn[0] * len(counts)).long()
+        return order[starts[label] + (drawn[1] * counts[label]).long()]
+
+    return sample
+
+
+def chunk_size(canvas: Canvas, device: torch.device) -> int:
+    """Canvases computed at once: few enough for a processor's cache, enough to fill a GPU.
+
+    Gradients add up over the chunks of a batch; on a processor this is faster, not only smaller.
+    """
+    pixels = 2**25 if device.type == "cuda" else 2**18
+    return max(1, pixels // (canvas.size[0] * canvas.size[1]))
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device of a model's first parameter; CPU for one without parameters."""
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 in hardware."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device.type == "cpu" and bool(supported())
+
+
+def autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Mixed precision where the device has bfloat16, nothing elsewhere."""
+    if has_bf16(device):
+        return torch.autocast(device.type, torch.bfloat16)
+    return nullcontext()
