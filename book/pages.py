@@ -1,19 +1,111 @@
 """Generated parts of the book: each function returns the Markdown for a marker of its name."""
 
+from typing import Any
+
+import pandas as pd
+import yaml
+
+import invlib.claims
+from book import build
+from invlib import plots, results
+from invlib.studies import study_of
+
 
 def claims() -> str:
     """Every claim with its rule, what was measured, and the verdict, by scale."""
-    return "Not generated yet."
+    parts = []
+    for claim in invlib.claims.CLAIMS:
+        rows = invlib.claims.table(claim.study)
+        rows = rows[rows.claim == claim.id].drop(columns=["claim", "rule"])
+        parts.append(
+            f"## {claim.id}\n\n{claim.sentence} ({claim.source})\n\n"
+            f"Rule: {claim.rule}.\n\n{rows.to_markdown(index=False)}\n"
+        )
+    return "\n".join(parts)
 
 
 def status() -> str:
     """Which results exist: profile, runs, hardware, when, failed runs."""
-    return "Not generated yet."
+    frame = pd.DataFrame(results.status())
+    for column in ("hardware", "torch", "dates"):
+        frame[column] = frame[column].map(lambda words: ", ".join(dict.fromkeys(words)))
+    for column in ("missing", "stale", "damaged"):
+        frame[column] = frame[column].map(len)
+    frame["needs"] = frame["needs"].where(frame["missing"] > 0, "")
+    frame = frame.rename(columns={"failed": "failed control", "needs": "not run because it needs"})
+    return _transposed(frame, "profile")
 
 
 def settings() -> str:
-    """Every open choice with its tag, and the resolved settings of each profile."""
-    return "Not generated yet."
+    """Every open choice of Experiment 1 with its tag, and its value at each profile."""
+    study = study_of("imagenet")
+    profiles = [name for name in study.profiles if name != "smoke"]
+    rows = []
+    for entry in yaml.safe_load((build.ROOT / "book" / "choices.yml").read_text(encoding="utf-8")):
+        values = {name: _value(study.settings(name), entry["setting"]) for name in profiles}
+        rows.append(
+            {
+                "setting": f"`{entry['setting']}`",
+                "tag": entry["tag"],
+                **values,
+                "choice": entry["choice"].strip(),
+            }
+        )
+    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+
+
+def calibration() -> str:
+    """What was run to settle the settings, on seed 0."""
+    path = build.ROOT / "book" / "calibration.csv"
+    if not path.is_file():
+        return "Nothing was run to settle settings."
+    return pd.read_csv(path).to_markdown(index=False)
+
+
+def main_figure() -> str:
+    """The figure of the first page, saved beside it."""
+    table = results.table("imagenet", "bench")
+    if not len(table):
+        return "The main figure needs the `bench` results of `imagenet`, which were not run."
+    target = build.STAGE / "book" / "main.png"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    plots.bars(table, "far").savefig(target, dpi=150)
+    return (
+        "```{figure} main.png\n"
+        ":alt: Bars of normalised accuracy at places that share no pixel with "
+        "the trained one, for six sets and three conditions, with 95 % intervals over the seeds.\n"
+        ":name: main\n\nAccuracy at places that share no pixel with the place where the items were "
+        "learnt. Small scale; CIFAR-10 pictures stand in for ImageNet.\n```"
+    )
+
+
+def _transposed(frame: pd.DataFrame, first: str) -> str:
+    """A table with one column for each row of the frame, so that it fits a page."""
+    turned = frame.set_index(first).T.rename_axis("").reset_index()
+    return str(turned.to_markdown(index=False, disable_numparse=True))
+
+
+def _value(settings: Any, name: str) -> str:
+    """A setting in a few characters; one that differs by condition is listed by condition."""
+    if name == "head" or name.startswith("recipe."):
+        each = {}
+        for condition, made in settings.conditions.items():
+            value = made.head if name == "head" else getattr(made.recipe, name.partition(".")[2])
+            each[condition] = "own" if value == "" else str(value)
+        values = list(dict.fromkeys(each.values()))
+        return values[0] if len(values) == 1 else ", ".join(f"{k}: {v}" for k, v in each.items())
+    if name == "grid":
+        return f"{len(settings.grid)} x {len(settings.grid)}"
+    if name == "sets":
+        return ", ".join(each.name for each in settings.sets)
+    if settings.pictures is None and (name in ("pictures", "sizes") or "." in name):
+        return "none"
+    if name == "pictures":
+        return str(settings.pictures.name)
+    found: Any = settings
+    for part in name.split("."):
+        found = getattr(found, part)
+    return " to ".join(map(str, found)) if isinstance(found, tuple) else str(found)
 
 
 def speed() -> str:

@@ -1,6 +1,51 @@
 """What a chapter needs to say a number: sentences computed in the cell, and glue for the text."""
 
+from typing import TYPE_CHECKING
+
 from IPython.display import Markdown, display
+
+from invlib import results, runner
+from invlib.results import ResultError
+from invlib.studies import study_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def measurements(
+    study: str, profile: str, seeds: int | None = None, compute: bool = False, deadline: str = ""
+) -> "pd.DataFrame":
+    """The stored measurements of a study; with ``compute`` the missing ones are computed first.
+
+    Args:
+        study: its name.
+        profile: its profile.
+        seeds: seeds 0 to ``seeds - 1``, all of the profile's if not given.
+        compute: whether missing runs are computed here.
+        deadline: give up what is not finished by then: "90s", "40m", "2h".
+
+    Returns:
+        One row for each measurement, see ``results.table``.
+
+    Raises:
+        ResultError: when there is none.
+    """
+    if compute:
+        report = runner.run(study, profile, seeds, deadline=runner.duration(deadline))
+        for run, why in report.failed.items():
+            print(f"not run here: {run}: {why}")
+    table = results.table(study, profile)
+    if not len(table):
+        raise ResultError(
+            f"no finished runs of {study} at {profile}; it needs "
+            f"{study_of(study).settings(profile).needs or 'nothing'}; compute=True computes them"
+        )
+    return table[table.seed < seeds] if seeds else table
+
+
+def table(frame: "pd.DataFrame") -> Markdown:
+    """A table of text and numbers."""
+    return Markdown(frame.to_markdown(index=False))
 
 
 def glue(**values: object) -> None:

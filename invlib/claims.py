@@ -4,6 +4,7 @@ The papers give no accuracy as a number in the text, so the rules are ours. They
 the first full run.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +84,12 @@ def verdicts(study: str, root: str | Path | None = None) -> Iterator[Verdict]:
     planned = study_of(study)
     for claim in (c for c in CLAIMS if c.study == study):
         for profile, conditions in claim.conditions.items():
-            table = results.table(study, profile, root)
+            measured_rows = results.table(study, profile, root)
             settings = planned.settings(profile)
             for condition in conditions:
-                rows = table[table.condition == condition] if len(table) else table
+                rows = measured_rows
+                if len(rows):
+                    rows = rows[rows.condition == condition]
                 seeds = f"{rows.seed.nunique() if len(rows) else 0} of {settings.seeds}"
                 if len(rows):
                     verdict, measured = claim.judge(rows)
@@ -114,12 +117,27 @@ def summary(rows: "pd.DataFrame", column: str) -> "pd.DataFrame":
 
 
 def percent(mean: float, low: float, high: float) -> str:
-    """A fraction with its interval in percent.
+    """A fraction with its interval in percent; one seed has no interval.
 
     >>> percent(0.5, 0.25, 0.75)
     '50.0 % [25.0, 75.0]'
     """
+    if math.isnan(low):
+        return f"{100 * mean:.1f} % [one seed]"
     return f"{100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def overall(rows: "pd.DataFrame", column: str) -> str:
+    """Mean over sets and seeds of a column, with the 95 % interval over seeds, in percent."""
+    passed = rows[~rows.failed]
+    return percent(*interval(passed.groupby("seed")[column].mean()))
+
+
+def table(study: str, root: str | Path | None = None) -> "pd.DataFrame":
+    """The verdicts of a study, one row each: claim, profile, condition, rule, measured, ..."""
+    import pandas as pd
+
+    return pd.DataFrame([verdict.plain() for verdict in verdicts(study, root)])
 
 
 def _failed(rows: "pd.DataFrame") -> str:
@@ -129,39 +147,36 @@ def _failed(rows: "pd.DataFrame") -> str:
 
 def _everywhere(rows: "pd.DataFrame") -> tuple[str, str]:
     each = summary(rows, "canvas")
-    missing = set(rows.set) - set(each.index)
     if not len(each):
         return FAILS, "no training passed its control"
-    worst = each.loc[each["mean"].idxmin()]
+    least = each["mean"].min()
     measured = (
-        f"canvas accuracy {percent(each['mean'].mean(), *_over_seeds(rows, 'canvas'))} on average, "
-        f"least {percent(*worst[['mean', 'low', 'high']])} ({worst.name}){_failed(rows)}"
+        f"canvas accuracy {overall(rows, 'canvas')} on average, least {_extreme(each, 'idxmin')}"
+        f"{_failed(rows)}"
     )
-    if worst["mean"] >= 0.9 and not missing:
+    complete = set(rows.set) == set(each.index)
+    if complete and least >= 0.9:
         return HOLDS, measured
-    return (DIRECTION if worst["mean"] >= 0.7 and not missing else FAILS), measured
+    return (DIRECTION if complete and least >= 0.7 else FAILS), measured
 
 
 def _only_there(rows: "pd.DataFrame") -> tuple[str, str]:
     far, there = summary(rows, "far"), summary(rows, "control")
     if not len(far):
         return FAILS, "no training passed its control"
-    worst = far.loc[far["mean"].idxmax()]
-    least = there.loc[there["mean"].idxmin()]
     measured = (
-        f"far from the trained place {percent(far['mean'].mean(), *_over_seeds(rows, 'far'))} on "
-        f"average, most {percent(*worst[['mean', 'low', 'high']])} ({worst.name}); at the trained "
-        f"place least {percent(*least[['mean', 'low', 'high']])} ({least.name}){_failed(rows)}"
+        f"far from the trained place {overall(rows, 'far')} on average, most "
+        f"{_extreme(far, 'idxmax')}; at the trained place least {_extreme(there, 'idxmin')}"
+        f"{_failed(rows)}"
     )
-    if worst["mean"] > 0.25:
+    if far["mean"].max() > 0.25:
         return FAILS, measured
-    return (HOLDS if least["mean"] >= 0.9 else DIRECTION), measured
+    return (HOLDS if there["mean"].min() >= 0.9 else DIRECTION), measured
 
 
-def _over_seeds(rows: "pd.DataFrame", column: str) -> tuple[float, float]:
-    """The interval over seeds of the mean over sets."""
-    passed = rows[~rows.failed]
-    return interval(passed.groupby("seed")[column].mean())[1:]
+def _extreme(each: "pd.DataFrame", which: str) -> str:
+    row = each.loc[getattr(each["mean"], which)()]
+    return f"{percent(row['mean'], row.low, row.high)} ({row.name})"
 
 
 CLAIMS = (

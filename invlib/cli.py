@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 something failed or is left, 2 bad usage, 130 interrupted.
 """
 
 import json
-import re
 import sys
 from typing import Any
 
@@ -15,19 +14,6 @@ from invlib import datasets as datasets_module
 from invlib import models, results, runner
 from invlib.results import ResultError
 from invlib.studies import STUDIES, StudyError, study_of
-
-
-class _Duration(click.ParamType):
-    """A time such as 90s, 40m or 1.5h, as seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Seconds."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
-        if not match:
-            self.fail(f"expected a time such as 90s, 40m or 1.5h, not {value!r}", param, ctx)
-        return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
 class _Group(click.Group):
@@ -57,14 +43,14 @@ def main() -> None:
 @click.option("--profile", default="bench", show_default=True, help="Size of the experiment.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N - 1 (default: all).")
 @click.option("--workers", type=click.IntRange(1), help="Processes (default: one per core).")
-@click.option("--deadline", type=_Duration(), help="Give up what is not finished: 90s, 40m, 2h.")
+@click.option("--deadline", default="", metavar="TIME", help="Stop after 90s, 40m, 2h.")
 @click.option("--results", "root", type=click.Path(), help="Where results are written.")
 def run(
     studies: tuple[str, ...],
     profile: str,
     seeds: int | None,
     workers: int | None,
-    deadline: float | None,
+    deadline: str,
     root: str | None,
 ) -> None:
     """Compute what is missing of each STUDY; what is finished is kept."""
@@ -72,7 +58,7 @@ def run(
         study_of(name).settings(profile)
     complete = True
     for name in studies:
-        report = runner.run(name, profile, seeds, workers, deadline, root)
+        report = runner.run(name, profile, seeds, workers, runner.duration(deadline), root)
         for path in report.redone:
             click.echo(f"damaged, run again: {path}", err=True)
         for task, why in report.failed.items():

@@ -280,7 +280,8 @@ def download(name: str, root: str | Path | None = None) -> None:
         try:
             getattr(torchvision.datasets, kind)(str(base), train=train, download=True, **extra)
         except (OSError, RuntimeError) as error:
-            raise DataError(f"{name} could not be downloaded into {base}: {error}") from error
+            why = " ".join(str(error).split())
+            raise DataError(f"{name} could not be downloaded into {base}: {why}") from error
 
 
 def catalogue(root: str | Path | None = None) -> list[dict[str, object]]:
@@ -471,7 +472,10 @@ def _zip_files(path: Path) -> Iterator[tuple[str, bytes]]:
                 if member.file_size > 1 << 26:
                     raise DataError(f"{path}: {member.filename} is larger than 64 MiB")
                 yield member.filename, archive.read(member)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+    except DataError:
+        raise
+    except Exception as error:
+        # zipfile lets through whatever its decompressors and decoders raise on damaged bytes.
         raise DataError(f"{path}: not a zip, damaged or cut short ({error})") from error
 
 

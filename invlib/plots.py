@@ -63,8 +63,7 @@ def heatmap(
     middle = (axis[1:] + axis[:-1]) / 2
     edges = np.r_[1.5 * axis[0] - 0.5 * axis[1], middle, 1.5 * axis[-1] - 0.5 * axis[-2]]
     mesh = ax.pcolormesh(edges, edges, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
-    ax.invert_yaxis()
-    ax.set_aspect("equal")
+    ax.set(aspect="equal", ylim=(edges[-1], edges[0]))  # row 0 at the top
     if place is not None:
         ax.plot(place[1], place[0], "o", mfc="none", mec="white", ms=9, mew=2.5, clip_on=False)
         ax.plot(place[1], place[0], "o", mfc="none", mec="black", ms=9, mew=1, clip_on=False)
@@ -225,7 +224,7 @@ def _interval(values: Any) -> tuple[float, float]:
 def _percent_axis(ax: Axes) -> None:
     ax.axhline(0, color="black", lw=1)
     ax.axhline(100, color="grey", lw=0.5)
-    ax.set(ylim=(-15, 108), ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect")
+    ax.set(ylim=(min(-15, ax.get_ylim()[0]), 108), ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect")
     sns.despine(ax=ax)
 
 

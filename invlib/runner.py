@@ -6,6 +6,7 @@ writes. Whatever stops it, finished runs stay, and the same call goes on with th
 
 import multiprocessing
 import os
+import re
 import signal
 import tempfile
 import threading
@@ -124,6 +125,21 @@ def run(
                 break  # The pool is of no use any more; the same command goes on.
     report.left = [task for task, _ in (*running.values(), *waiting)]
     return report
+
+
+def duration(text: str) -> float | None:
+    """Seconds of a time such as 90s, 40m or 1.5h; None for an empty text.
+
+    Raises:
+        StudyError: for anything else.
+
+    >>> duration("1.5h")
+    5400.0
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if text and not match:
+        raise StudyError(f"expected a time such as 90s, 40m or 1.5h, not {text!r}")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else None
 
 
 def _compute(task: Run, settings: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

@@ -5,7 +5,7 @@ elsewhere?
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import nn
 from invlib import models
 from invlib.augmentation import RandomResizedCrop, RandomSizeAndPlace
 from invlib.canvas import Canvas, paper_grid
-from invlib.datasets import ItemSet, load
+from invlib.datasets import DataError, ItemSet, load
 from invlib.metrics import accuracy_map, far_mean, normalised_accuracy
 from invlib.studies import Study
 from invlib.training import Recipe, fit, fit_with_control
@@ -119,10 +119,10 @@ _SMALL_SETS = (
 )
 _LEARN = Recipe(steps=1500, batch=64, rate=0.001, goal=0.95, window=50)
 _WARM = Recipe(steps=1500, batch=64, rate=0.001, goal=0.95, window=50, warmup=100)
-_SMOKE = Recipe(steps=30, batch=8, rate=0.003, goal=0.9, window=5)
+_SMOKE = Recipe(steps=100, batch=8, rate=0.005, goal=0.9, window=5)
 _PAPER = Recipe(steps=5000, batch=32, rate=0.001, goal=0.95, window=5, hold=200)
-_SQUEEZE = Recipe(steps=1500, batch=32, rate=0.0001, goal=0.97, window=30)
-_SQUEEZE_WARM = Recipe(steps=1500, batch=32, rate=0.001, goal=0.97, window=30, warmup=100)
+_SQUEEZE = Recipe(steps=800, batch=32, rate=0.0001, goal=0.97, window=30)
+_SQUEEZE_WARM = Recipe(steps=800, batch=32, rate=0.001, goal=0.97, window=30, warmup=100)
 
 SMOKE = Settings(
     network="smoke",
@@ -144,7 +144,7 @@ SMOKE = Settings(
     control=0.0,
     std=0.3,
     pictures=Items("digits", test=None, per_class=20),
-    pretrain=Recipe(steps=30, batch=8, rate=0.003, goal=None),
+    pretrain=Recipe(steps=100, batch=8, rate=0.003, goal=None),
     sizes=(4, 8),
 )
 BENCH = Settings(
@@ -171,7 +171,7 @@ SQUEEZENET = Settings(
     item=50,
     channels=3,
     grid=(0, 29, 58, 87, 116, 145, 173),
-    sets=_SMALL_SETS,
+    sets=tuple(replace(items, test=None) for items in _SMALL_SETS),
     conditions={
         "vanilla": Condition("fresh", _SQUEEZE_WARM, head="pooled"),
         "imagenet": Condition("imagenet", _SQUEEZE, head="pooled"),
@@ -179,6 +179,7 @@ SQUEEZENET = Settings(
         "imagenet-flat": Condition("imagenet", _SQUEEZE, head="flat", sets=("mnist", "objects10")),
     },
     seeds=3,
+    shown=50,
     pixels="weights",
     needs="the real sets in the data root, and SqueezeNet 1.1's ImageNet weights",
 )
@@ -287,6 +288,30 @@ def choose(
         return items, full.first(held_out, skip=per_class or 0)
     other = load(name, test)
     return items, (other if classes is None else other.only(classes)).first(held_out)
+
+
+def stimuli(settings: Settings) -> list[ItemSet]:
+    """The items of each set; embedded sets where the data root has not all of them."""
+    try:
+        return [choose(**asdict(each))[0] for each in settings.sets]
+    except DataError:
+        return [load(name) for name in ("glyphs", "digits", "objects10", "objects2")]
+
+
+def augmentations(settings: Settings) -> tuple[dict[str, Any], ItemSet]:
+    """Both augmentations of the stand-ins for ImageNet, and pictures to show them on.
+
+    The pictures are an embedded set where the data root has not the natural ones.
+    """
+    canvas = Canvas(settings.canvas, settings.item)
+    try:
+        pictures = load("cifar10")
+    except DataError:
+        pictures = load("objects10")
+    return {
+        "random places": RandomSizeAndPlace(canvas, *settings.sizes),
+        "random crops": RandomResizedCrop(canvas),
+    }, pictures
 
 
 def canvas_of(settings: dict[str, Any], items: ItemSet) -> Canvas:

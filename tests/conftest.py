@@ -1,0 +1,148 @@
+"""What all tests share: folders of their own, one thread, small item sets, a study without torch."""
+
+import os
+import sys
+import types
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ["INVLIB_PROGRESS"] = "0"
+
+import numpy as np
+import pytest
+import torch
+
+from invlib import studies
+from invlib.datasets import ItemSet
+from invlib.studies import Study
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory):
+    """Neither the user's results and weights are read, nor anything written beside them."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("own")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INVLIB_RESULTS", str(folder / "results"))
+        patch.setenv("TORCH_HOME", str(folder / "torch"))
+        yield
+
+
+def _from_environment(name, holds):
+    if name not in os.environ:
+        pytest.skip(f"{name} is not set: the tests on {holds} need it")
+    return Path(os.environ[name])
+
+
+@pytest.fixture
+def real_data():
+    """The folder with the real sets; the test is skipped where there is none."""
+    return _from_environment("INVLIB_DATA", "the real sets")
+
+
+@pytest.fixture
+def real_weights():
+    """The folder with ImageNet weights; the test is skipped where there is none."""
+    return _from_environment("INVLIB_WEIGHTS", "ImageNet weights")
+
+
+@pytest.fixture(scope="session")
+def noise():
+    """Makes an item set of noise, class by class in turn: ``noise(n, classes, size, channels)``."""
+
+    def make(n=12, classes=2, size=6, channels=1, seed=0):
+        height, width = (size, size) if isinstance(size, int) else size
+        images = np.random.default_rng(seed).integers(
+            0, 256, (n, channels, height, width), np.uint8
+        )
+        labels = torch.arange(n) % classes
+        return ItemSet(torch.from_numpy(images), labels, tuple("abcdefghij"[:classes]), "noise")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def halves():
+    """Two classes that anything learns: 6 x 6 items, bright on the left or on the right."""
+    images = torch.zeros(20, 1, 6, 6, dtype=torch.uint8)
+    images[::2, :, :, :3] = 255
+    images[1::2, :, :, 3:] = 255
+    return ItemSet(images, torch.arange(20) % 2, ("left", "right"), "halves")
+
+
+@pytest.fixture
+def exact(monkeypatch):
+    """Computes in float32 also where the processor has bfloat16."""
+    monkeypatch.setattr("invlib.training.has_bf16", lambda device: False)
+
+
+class Inline(Executor):
+    """Computes at once, in this process."""
+
+    def submit(self, function, /, *args, **kwargs):
+        future = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except BaseException as error:
+            future.set_exception(error)
+        return future
+
+
+@pytest.fixture
+def inline():
+    """An executor that computes at once, in this process."""
+    return Inline()
+
+
+@dataclass(frozen=True)
+class ToySettings:
+    """Settings of the toy study."""
+
+    conditions: dict = field(default_factory=lambda: {"plain": 1, "other": 2})
+    seeds: int = 3
+    needs: str = "nothing"
+    size: int = 4
+
+
+class Toy:
+    """A study whose runs cost nothing: its profile's settings, what it computed, what it does."""
+
+    def __init__(self):
+        self.settings = ToySettings()
+        self.computed = []
+        self.before = lambda settings, seed: None
+
+    def compute(self, settings, seed):
+        self.before(settings, seed)
+        self.computed.append((settings["condition"], seed))
+        values = np.random.default_rng((settings["condition"], seed)).random((settings["size"],) * 2)
+        return [
+            {"set": name, "map": values, "far": None, "failed": False, "attempts": [{}]}
+            for name in ("one", "two")
+        ]
+
+    @property
+    def study(self):
+        return Study(
+            "toy",
+            "nowhere",
+            {"small": self.settings, "smoke": self.settings},
+            self.compute,
+            lambda settings, name: {
+                "condition": settings.conditions[name],
+                "size": settings.size,
+            },
+        )
+
+
+@pytest.fixture
+def toy(monkeypatch, tmp_path):
+    """The only study, ``toy``: conditions ``plain`` and ``other``, three seeds; nothing stored."""
+    toy = Toy()
+    module = types.ModuleType("invlib.studies.toy")
+    module.__getattr__ = lambda name: toy.study if name == "STUDY" else None
+    monkeypatch.setitem(sys.modules, "invlib.studies.toy", module)
+    monkeypatch.setattr(studies, "STUDIES", ("toy",))
+    monkeypatch.setattr("invlib.results.stored_root", lambda: tmp_path / "stored")
+    return toy

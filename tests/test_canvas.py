@@ -1,0 +1,199 @@
+"""Canvases: the paper's numbers, the renderer against a Pillow loop, legal places only."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from invlib.canvas import Canvas, PlaceError, paper_grid, place_of_centre
+
+PAPER = Canvas(224, item=50)
+CENTRES = (25, 32, 42, 52, 62, 72, 82, 92, 102, 112, 122, 132, 142, 152, 162, 172, 182, 192, 198)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def paste(images, places, size, background=0):
+    """The same canvases the slow way: uint8 (n, channels, height, width), one paste each."""
+    drawn = []
+    for image, (row, column) in zip(images, places, strict=True):
+        mode = "L" if len(image) == 1 else "RGB"
+        colour = background if mode == "L" else (background,) * 3
+        canvas = Image.new(mode, size[::-1], colour)
+        item = image[0] if mode == "L" else image.permute(1, 2, 0)
+        canvas.paste(Image.fromarray(item.numpy()), (int(column), int(row)))
+        drawn.append(np.asarray(canvas).reshape(*size, -1).transpose(2, 0, 1))
+    return torch.from_numpy(np.stack(drawn))
+
+
+# The paper's geometry (protocol 1.1 and 5.1)
+
+
+def test_the_papers_grid_and_places():
+    assert PAPER.leftmost_centred == (87, 0) == place_of_centre(25, 112)
+    assert PAPER.last == (174, 174)
+    assert paper_grid() == tuple(c - 25 for c in CENTRES) and len(paper_grid()) ** 2 == 361
+    assert [place_of_centre(c, 25) for c in CENTRES] == [(0, column) for column in paper_grid()]
+
+
+def test_the_item_covers_the_papers_pixels():
+    white = torch.full((1, 1, 50, 50), 255, dtype=torch.uint8)
+    cases = ((25, 112), (87, 136), (0, 49)), ((198, 198), (173, 222), (173, 222))
+    for centre, rows, columns in cases:
+        place = place_of_centre(*centre)
+        seen = PAPER.render(white, place)[0, 0]
+        inked = torch.nonzero(seen)
+        assert inked.min(0).values.tolist() == [rows[0], columns[0]]
+        assert inked.max(0).values.tolist() == [rows[1], columns[1]]
+        assert len(inked) == 2500 and seen.max() == 1
+
+
+def test_nine_areas_of_58_cover_174():
+    labels = torch.arange(18).repeat(3000)
+    centres = PAPER.by_area().places(labels, seeded()) + 25
+    bounds = {}
+    for label in range(18):
+        seen = centres[labels == label]
+        low, high = seen.min(0).values.tolist(), seen.max(0).values.tolist()
+        bounds.setdefault(label // 2, []).append((low[0], high[0] + 1, low[1], high[1] + 1))
+    edges = [(25, 83), (83, 141), (141, 199)]
+    expected = [(*rows, *columns) for rows in edges for columns in edges]
+    assert [bounds[area] for area in range(9)] == [[each, each] for each in expected]
+
+
+def test_the_bench_grid():
+    canvas = Canvas(64, 16)
+    grid = canvas.test_grid()
+    assert grid == (0, 3, 5, 8, 11, 13, 16, 19, 21, 24, 27, 29, 32, 35, 37, 40, 43, 45, 48)
+    assert canvas.leftmost_centred == (24, 0) and 24 in grid
+    areas = canvas.by_area().places(torch.tensor([0, 17]).repeat(2000), seeded())
+    assert areas.min() == 0 and areas.max() == 47
+
+
+# Rendering
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("background", [0, 77])
+def test_rendering_equals_pasting(noise, channels, background):
+    items = noise(9, size=(5, 7), channels=channels)
+    canvas = Canvas((20, 31), item=(5, 7), background=background)
+    places = canvas.fully_translated().places(items.labels, seeded())
+    drawn = canvas.render(items.images, places)
+    expected = paste(items.images, places, (20, 31), background)
+    assert drawn.dtype == torch.float32
+    assert torch.equal((drawn * 255).round().to(torch.uint8), expected)
+    assert (drawn - expected / 255).abs().max() < 1e-6
+    # The comparison can fail: the same places with rows and columns changed over.
+    swapped = paste(items.images, places.flip(1), (20, 31), background)
+    assert not torch.equal((drawn * 255).round().to(torch.uint8), swapped)
+
+
+def test_one_place_for_all_equals_a_place_for_each(noise):
+    items = noise(4, channels=3)
+    canvas = Canvas(11, 6, background=(9, 0, 200), mean=(0.1, 0.2, 0.3), std=(1.0, 0.5, 0.25))
+    assert torch.equal(
+        canvas.render(items.images, (4, 1)),
+        canvas.render(items.images, torch.tensor([[4, 1]] * 4)),
+    )
+
+
+def test_pixels_and_background_are_normalised_by_channel():
+    canvas = Canvas(3, 1, background=(0, 255, 51), mean=(0.5, 0.5, 0.1), std=(0.5, 0.25, 0.1))
+    seen = canvas.render(torch.full((1, 3, 1, 1), 102, dtype=torch.uint8), (1, 2))[0]
+    assert seen[:, 1, 2].tolist() == pytest.approx([-0.2, -0.4, 3.0], abs=1e-6)
+    assert seen[:, 0, 0].tolist() == pytest.approx([-1.0, 2.0, 1.0], abs=1e-6)
+
+
+@st.composite
+def canvases(draw):
+    size = draw(st.tuples(*[st.integers(1, 24)] * 2))
+    item = tuple(draw(st.integers(1, side)) for side in size)
+    return Canvas(size, item)
+
+
+@given(canvases(), st.integers(0, 2**31), st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_no_pixel_is_lost_and_every_place_is_legal(canvas, seed, n):
+    images = torch.randint(0, 256, (n, 1, *canvas.item), generator=seeded(seed), dtype=torch.uint8)
+    labels = torch.arange(n)
+    placements = [canvas.one_location(), canvas.one_location(canvas.last)]
+    placements.append(canvas.fully_translated())
+    if min(canvas.last) >= 2:
+        placements.append(canvas.by_area(3, per_area=1))
+    for placement in placements:
+        places = placement.places(labels, seeded(seed))
+        assert places.dtype == torch.int64 and places.shape == (n, 2)
+        assert (places >= 0).all() and (places <= torch.tensor(canvas.last)).all()
+        drawn = placement.draw(images, labels, seeded(seed))
+        assert drawn.shape == (n, 1, *canvas.size)
+        sums = (drawn.double() * 255).round().sum((1, 2, 3))
+        assert torch.equal(sums, images.double().sum((1, 2, 3)))
+
+
+def test_fully_translated_draws_every_place_alike():
+    canvas = Canvas(5, (4, 3))  # 2 x 3 places
+    places = canvas.fully_translated().places(torch.zeros(6000), seeded())
+    counts = torch.zeros(2, 3).index_put_(tuple(places.T), torch.ones(6000), accumulate=True)
+    assert (counts - 1000).abs().max() < 5 * 1000**0.5
+    again = canvas.fully_translated().places(torch.zeros(6000), seeded())
+    assert torch.equal(places, again)
+
+
+def test_statistics_are_those_of_drawn_canvases(noise):
+    items = noise(200, size=8, channels=3)
+    plain = Canvas(20, 8, background=(30, 0, 200))
+    mean, std = plain.statistics(items)
+    drawn = plain.fully_translated().draw(items.images, items.labels, seeded()).double()
+    assert mean == pytest.approx(drawn.mean((0, 2, 3)).tolist(), abs=1e-6)
+    assert std == pytest.approx(drawn.std((0, 2, 3), correction=0).tolist(), abs=1e-6)
+    scaled = Canvas(20, 8, background=(30, 0, 200), mean=mean, std=std)
+    normal = scaled.fully_translated().draw(items.images, items.labels, seeded())
+    assert normal.mean((0, 2, 3)).abs().max() < 1e-4
+    assert (normal.std((0, 2, 3)) - 1).abs().max() < 1e-3
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("item", [65, (10, 65), 0])
+def test_an_item_that_does_not_fit_is_refused(item):
+    with pytest.raises(PlaceError, match=r"does not fit a canvas of 64 x 64"):
+        Canvas(64, item)
+
+
+@pytest.mark.parametrize("place", [(-1, 0), (0, -1), (11, 0), (0, 11)])
+def test_a_place_off_the_canvas_is_refused(noise, place):
+    canvas, items = Canvas(16, 6), noise(2)
+    message = r"place \(-?\d+, -?\d+\) is off the canvas; rows are 0 to 10, columns 0 to 10"
+    for attempt in (
+        lambda: canvas.one_location(place),
+        lambda: canvas.render(items.images, place),
+        lambda: canvas.render(items.images, torch.tensor([(0, 0), place])),
+    ):
+        with pytest.raises(PlaceError, match=message):
+            attempt()
+
+
+def test_items_of_another_size_are_refused(noise):
+    with pytest.raises(PlaceError, match="expected items of 6 x 6 pixels, found 5 x 7"):
+        Canvas(16, 6).render(noise(2, size=(5, 7)).images, (0, 0))
+
+
+def test_more_classes_than_areas_are_refused():
+    with pytest.raises(PlaceError, match="labels up to 17, found 18"):
+        Canvas(16, 6).by_area().places(torch.tensor([0, 18]), None)
+
+
+def test_a_mean_for_other_channels_is_refused(noise):
+    with pytest.raises(ValueError, match="mean has 3 values, the items have 1 channels"):
+        Canvas(16, 6, mean=(0.0, 0.0, 0.0)).render(noise(2).images, (0, 0))
+
+
+def test_one_grid_for_two_axes_needs_a_square():
+    with pytest.raises(PlaceError, match="square"):
+        Canvas((16, 20), 6).test_grid()

@@ -1,0 +1,388 @@
+"""Networks against torchvision's own, and files of weights that are not what they should be."""
+
+import math
+import pickle
+import urllib.error
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from invlib import models
+from invlib.models import VGG, VGGS, VGGTable, WeightsError, load_pretrained, squeezenet, vgg
+
+
+@pytest.fixture(scope="module")
+def torchvision():
+    from invlib._torchvision import torchvision
+
+    return torchvision
+
+
+def noise(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+TINY = VGGTable((4, "M", 8, "M", 8, "M"), map=2, hidden=16, channels=3)
+
+
+def tiny(classes=3, seed=0):
+    """A small VGG for canvases 16 x 16."""
+    with models.seeded(seed):
+        return VGG(TINY, classes)
+
+
+def without_weights(table, classes=10, channels=None):
+    with torch.device("meta"):
+        return VGG(table, classes, channels)
+
+
+def count(model):
+    return sum(p.numel() for p in model.parameters())
+
+
+# Against torchvision
+
+
+def test_vgg16_gives_torchvisions_logits_exactly(torchvision):
+    torch.manual_seed(0)
+    theirs = torchvision.models.vgg16().eval()
+    ours = without_weights(VGGS["vgg16"], classes=1000)
+    ours.load_state_dict(theirs.state_dict(), strict=True, assign=True)
+    x = noise(1, 3, 224, 224)
+    with torch.inference_mode():
+        assert torch.equal(ours.eval()(x), theirs(x))
+
+
+@pytest.mark.parametrize("name", ["smoke", "bench"])
+def test_features_and_gradients_of_the_small_rows_are_torchvisions(torchvision, name):
+    theirs = torchvision.models.vgg.make_layers(list(VGGS[name].layers), batch_norm=False)
+    ours = vgg(name, 2, channels=3).features
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    results = []
+    for network in (theirs, ours):
+        y = network(noise(2, 3, 32, 32))
+        (y * noise(*y.shape, seed=1)).sum().backward()
+        results.append([y, *(p.grad for p in network.parameters())])
+    for a, b in zip(*results, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_squeezenet_gives_torchvisions_logits(torchvision):
+    torch.manual_seed(0)
+    theirs = torchvision.models.squeezenet1_1(num_classes=7).eval()
+    ours = squeezenet(7).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    x = noise(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(ours(x), theirs(x))
+
+
+# Tables, heads, initialisation
+
+
+def test_parameter_counts():
+    convolutions = [(1, 16), (16, 32), (32, 64), (64, 64), (64, 64), (64, 64)]
+    by_hand = sum(9 * i * o + o for i, o in convolutions)
+    by_hand += 1024 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
+    assert count(without_weights(VGGS["bench"])) == by_hand == 926_666
+    assert count(without_weights(VGGS["vgg16"], 1000)) == 138_357_544  # as published
+    # 64 -> 31 -> 15 -> 7 -> 3 and 224 -> 111 -> 55 -> 27 -> 13 cells of 512 channels.
+    for size, cells in ((64, 3), (224, 13)):
+        head = squeezenet(10, "flat", size=size).classifier[-1]
+        assert head.in_features == 512 * cells**2 and head.out_features == 10
+
+
+@pytest.mark.parametrize(("name", "size"), [("smoke", 16), ("bench", 64), ("vgg16", 224)])
+def test_a_tables_canvas_fills_its_last_map_without_averaging(name, size):
+    table = VGGS[name]
+    cells = size
+    for layer in table.layers:
+        cells = cells // 2 if layer == "M" else cells
+    assert cells == table.map
+
+
+def test_initialisation_is_that_of_torchvisions_vgg():
+    for model in (vgg("bench", 10), squeezenet(10), squeezenet(10, "flat", size=64)):
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d):
+                fan_out = layer.out_channels * math.prod(layer.kernel_size)
+                expected = math.sqrt(2 / fan_out)
+            elif isinstance(layer, nn.Linear):
+                expected = 0.01
+            else:
+                continue
+            assert not layer.bias.any()
+            tolerance = 5 / math.sqrt(2 * layer.weight.numel())
+            assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=tolerance)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda seed: vgg("bench", 3, seed=seed),
+        lambda seed: squeezenet(3, seed=seed),
+        lambda seed: models.replace_head(tiny(), 4, seed=seed),
+    ],
+)
+def test_a_seed_decides_the_weights_and_nothing_else(make):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first, again, other = (list(make(s).state_dict().values()) for s in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "head", "size"),
+    [
+        (tiny(3), "classifier.6", 16),
+        (squeezenet(3), "classifier.1", 64),
+        (squeezenet(3, "flat", size=64), "classifier.2", 64),
+    ],
+)
+def test_a_new_head_changes_the_last_layer_only(model, head, size):
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    assert models.head_name(model) == head
+    assert models.replace_head(model, 5, seed=3) is model
+    after = model.state_dict()
+    changed = [n for n in after if not torch.equal(before[n], after[n])]
+    assert changed == [f"{head}.weight", f"{head}.bias"]
+    assert model.eval()(noise(2, 3, size, size)).shape == (2, 5)
+
+
+def test_penultimate_is_what_the_head_is_given():
+    model = tiny().train()
+    x = noise(4, 3, 16, 16)
+    seen = models.penultimate(model, x)
+    assert model.training
+    model.eval()
+    with torch.inference_mode():
+        by_hand = model.classifier[:6](model.avgpool(model.features(x)).flatten(1))
+        assert torch.equal(seen, by_hand) and seen.shape == (4, 16) and (seen >= 0).all()
+        assert torch.equal(model.classifier[6](seen), model(x))
+
+
+def test_unknown_names_are_refused_by_name():
+    with pytest.raises(ValueError, match="unknown VGG 'vgg19'; expected one of smoke, bench"):
+        vgg("vgg19", 10)
+    with pytest.raises(ValueError, match="unknown head 'round'; expected pooled or flat"):
+        squeezenet(10, "round")
+    with pytest.raises(ValueError, match="ReLU has no linear or convolution layer"):
+        models.head_name(nn.ReLU())
+
+
+# Files of weights
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A small VGG for 7 classes, and its weights in a file of either format."""
+    model = tiny(7, seed=1)
+
+    def save(suffix=".safetensors", **changes):
+        state = {n: t.contiguous() for n, t in model.state_dict().items()} | changes
+        state = {n: t for n, t in state.items() if t is not None}
+        path = tmp_path / f"weights{suffix}"
+        save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+        return path
+
+    return model, save
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_are_loaded_by_name_but_for_the_head(saved, suffix):
+    model, save = saved
+    path = save(suffix)
+    for classes in (7, 4):
+        fresh = tiny(classes, seed=2)
+        head = {n: t.clone() for n, t in fresh.classifier[6].state_dict().items()}
+        loaded = load_pretrained(fresh, path).state_dict()
+        for name, tensor in model.state_dict().items():
+            if name.startswith("classifier.6"):
+                assert torch.equal(loaded[name], head[name.rpartition(".")[2]])
+            else:
+                assert torch.equal(loaded[name], tensor)
+
+
+def test_weights_of_half_precision_become_float32(saved):
+    model, save = saved
+    half = {n: t.half() for n, t in model.state_dict().items()}
+    loaded = load_pretrained(tiny(7), save(**half)).state_dict()
+    assert {t.dtype for t in loaded.values()} == {torch.float32}
+
+
+def test_a_network_trained_on_bgr_sees_the_same_as_before(saved):
+    model, save = saved
+    rgb = load_pretrained(tiny(7), save(), bgr=True)
+    x = noise(2, 3, 16, 16)
+    assert torch.allclose(rgb.features(x), model.features(x.flip(1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"features.0.weight": torch.zeros(5, 3, 3, 3)},
+         r"features\.0\.weight has shape \(5, 3, 3, 3\), VGG expects \(4, 3, 3, 3\)"),
+        ({"classifier.0.weight": torch.zeros(16, 7)}, r"classifier\.0\.weight has shape \(16, 7\)"),
+        ({"features.0.bias": None}, r"not weights of VGG: absent features\.0\.bias"),
+        ({"layer1.conv": torch.zeros(1)}, r"not weights of VGG: unknown layer1\.conv"),
+    ],
+)  # fmt: skip
+def test_weights_of_another_network_are_refused(saved, suffix, changes, message):
+    _, save = saved
+    path = save(suffix, **changes)
+    model = tiny(3, seed=2)
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=message) as raised:
+        load_pretrained(model, path)
+    assert str(path) in str(raised.value)
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:-1],
+        lambda data: data[:4],
+        lambda data: b"",
+        lambda data: b"<html>404 not found</html>",
+        lambda data: bytes(100) + data[100:],
+        lambda data: b"\xff" * 8 + data[8:],
+    ],
+)
+def test_damaged_weights_are_named(saved, suffix, damage):
+    _, save = saved
+    path = save(suffix)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(WeightsError, match=f"{path}: ") as raised:
+        load_pretrained(tiny(3), path)
+    assert "weights" in str(raised.value) or "damaged" in str(raised.value)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_flipped_byte_anywhere_is_never_another_error(saved, suffix):
+    _, save = saved
+    path = save(suffix)
+    data = path.read_bytes()
+    ends = [*range(0, 1400, 9), *range(len(data) - 1400, len(data), 9)]
+    named = 0
+    for where in ends:
+        path.write_bytes(data[:where] + bytes([data[where] ^ 0xFF]) + data[where + 1 :])
+        try:
+            load_pretrained(tiny(7), path)
+        except WeightsError as error:
+            named += str(path) in str(error)
+    assert named > 50
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o, protocol=2))])
+def test_pickled_objects_are_not_unpickled(tmp_path, save):
+    path, sprung = tmp_path / "weights.pth", tmp_path / "sprung"
+    save({"features.0.weight": Trap(sprung)}, path)
+    with pytest.raises(WeightsError, match="tensors, found pickled objects, .* not loaded"):
+        load_pretrained(tiny(), path)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("content", [[torch.zeros(2)], torch.zeros(2), {"a": 1}, {1: torch.ones(1)}])
+def test_files_of_other_things_than_a_state_dict_are_refused(tmp_path, content):
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(WeightsError, match="expected a state dict of tensors, found"):
+        load_pretrained(tiny(), path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    for name in ("no.pth", "no.safetensors"):
+        with pytest.raises(WeightsError, match=f"{name}: no such file"):
+            load_pretrained(tiny(), tmp_path / name)
+
+
+# Where published weights are looked for
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    monkeypatch.setenv("INVLIB_WEIGHTS", str(tmp_path / "own"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    cache = tmp_path / "torch" / "hub" / "checkpoints"
+    for folder in (tmp_path / "own", cache):
+        folder.mkdir(parents=True)
+    return tmp_path / "own", cache
+
+
+def test_own_weights_come_before_torchvisions_cache(folders):
+    for folder in reversed(folders):
+        (folder / "vgg16-397923af.pth").write_bytes(b"")
+        assert models.find_weights("vgg16")[1].parent == folder
+    (folders[1] / "squeezenet1_1-b8a52dc0.pth").write_bytes(b"")
+    weights, path = models.find_weights("squeezenet1_1")
+    assert path.parent == folders[1] and weights.mean == models.IMAGENET_MEAN and not weights.bgr
+
+
+def test_missing_weights_name_the_file_the_places_and_the_command(folders):
+    with pytest.raises(WeightsError) as raised:
+        models.find_weights("vgg16")
+    message = str(raised.value)
+    for part in ("vgg16-397923af.pth", *map(str, folders), "invlib weights --download vgg16"):
+        assert part in message
+    with pytest.raises(WeightsError, match="'resnet18'; expected squeezenet1_1, vgg16"):
+        models.find_weights("resnet18")
+
+
+def test_a_download_without_network_is_one_clear_line(folders, monkeypatch):
+    def no_network(*args, **kwargs):
+        raise urllib.error.URLError("Temporary failure in name resolution")
+
+    monkeypatch.setattr("torch.hub.urlopen", no_network)
+    with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth could not be downloaded: .*Tempor"):
+        models.download_weights("vgg16")
+    assert not list(folders[1].iterdir())
+    with pytest.raises(WeightsError, match="'resnet18'; expected vgg16, squeezenet1_1"):
+        models.download_weights("resnet18")
+
+
+def test_the_real_squeezenet_weights(real_weights, monkeypatch):
+    from safetensors import safe_open
+
+    monkeypatch.setenv("INVLIB_WEIGHTS", str(real_weights))
+    weights, path = models.find_weights("squeezenet1_1")
+    with safe_open(path, "pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert sum(t.numel() for t in state.values()) == 722_496
+    # BGR means in the file's notes: 103.939, 116.779, 123.68.
+    assert [round(255 * m, 3) for m in weights.mean] == [123.68, 116.779, 103.939]
+    theirs = squeezenet(5)
+    theirs.load_state_dict(state, strict=False)
+    ours = load_pretrained(squeezenet(5), path, weights.bgr)
+    x = noise(1, 3, 64, 64) * 255
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (weights.mean, weights.std))
+    as_trained = x.flip(1) - torch.tensor([103.939, 116.779, 123.68]).view(3, 1, 1)
+    with torch.inference_mode():
+        expected = theirs.features(as_trained)
+        assert torch.allclose(ours.features((x / 255 - mean) / std), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_a_vgg_of_another_size_averages_to_its_last_map():
+    model = VGG(VGGTable((4, "M"), map=2, hidden=8, channels=1), 3).eval()
+    x = noise(1, 1, 16, 16)
+    blocks = model.features(x).view(1, 4, 2, 4, 2, 4).mean((3, 5))
+    assert torch.allclose(model.avgpool(model.features(x)), blocks, atol=1e-6)
+    assert model(x).shape == (1, 3)

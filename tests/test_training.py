@@ -1,0 +1,265 @@
+"""The training loop: against a plain loop, its stopping rule, and how it fails."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from invlib import training
+from invlib.canvas import Canvas
+from invlib.models import VGG, VGGTable, seeded
+from invlib.training import Recipe, balanced, fit, fit_with_control
+
+CANVAS = Canvas(12, 6, std=0.5)
+
+
+class Linear(nn.Module):
+    """The smallest network: one linear layer on all pixels, all weights at ``start``."""
+
+    def __init__(self, classes=2, start=0.0, bias=True, size=12):
+        super().__init__()
+        self.layer = nn.Linear(size**2, classes, bias=bias)
+        for parameter in self.parameters():
+            nn.init.constant_(parameter, start)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+
+class Knows(nn.Module):
+    """Right about ``halves`` from the start; its one weight does nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.nothing = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        half = x.shape[3] // 2
+        left = x[..., : half // 2].sum((1, 2, 3)) > x[..., half // 2 : half].sum((1, 2, 3))
+        return torch.stack([left, ~left], 1) * 4.0 + self.nothing
+
+
+def weights(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def tiny(seed=0):
+    with seeded(seed):
+        return VGG(VGGTable((4, "M", 8, "M"), map=3, hidden=16, channels=1), 2)
+
+
+# The loop
+
+
+def test_a_seed_decides_the_training_and_nothing_else(halves):
+    trained = {}
+    for run, seed in (("first", 1), ("again", 1), ("other", 2)):
+        torch.manual_seed(len(trained))
+        before = torch.get_rng_state()
+        model = tiny()
+        fit(model, CANVAS, halves, CANVAS.fully_translated(), Recipe(steps=8, batch=6), seed)
+        trained[run] = weights(model)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(trained["first"], trained["again"])
+    assert not torch.equal(trained["first"], trained["other"])
+
+
+def test_fit_equals_a_plain_loop(noise, exact):
+    items, placement = noise(30, 3), CANVAS.fully_translated()
+    recipe = Recipe(steps=12, batch=8, rate=0.01, warmup=4, goal=None, window=5)
+    ours = Linear(3)
+    record = fit(ours, CANVAS, items, placement, recipe, seed=3)
+
+    plain, right = Linear(3), []
+    optimiser = torch.optim.Adam(plain.parameters())
+    generator, sample = torch.Generator().manual_seed(3), balanced(items.labels)
+    for step in range(12):
+        index = sample(8, generator)
+        x = placement.draw(items.images[index], items.labels[index], generator)
+        logits = plain(x.contiguous())
+        optimiser.param_groups[0]["lr"] = 0.01 * min(1, (step + 1) / 4)
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(logits, items.labels[index]).backward()
+        optimiser.step()
+        right.append((logits.argmax(1) == items.labels[index]).double().mean())
+    assert (weights(ours) - weights(plain)).abs().max() < 1e-5
+    assert record.accuracy == pytest.approx(float(sum(right[-5:]) / 5))
+    assert (record.outcome, record.steps, record.precision) == ("steps", 12, "float32")
+    assert record.recipe == recipe
+
+
+def test_gradients_add_up_over_chunks(halves, exact, monkeypatch):
+    recipe, trained, calls = Recipe(steps=6, batch=10, rate=0.01, goal=None), [], []
+    for size in (10, 3, 1):
+        monkeypatch.setattr(training, "chunk_size", lambda canvas, device, size=size: size)
+        model = Linear()
+        model.register_forward_hook(lambda m, x, y: calls.append(len(x[0])))
+        fit(model, CANVAS, halves, CANVAS.one_location(), recipe)
+        trained.append(weights(model))
+    assert calls == [10] * 6 + [3, 3, 3, 1] * 6 + [1] * 60
+    for other in trained[1:]:
+        assert (other - trained[0]).abs().max() < 1e-5
+
+
+def test_items_of_another_size_are_resized_for_a_placement(halves, noise):
+    seen = []
+    model = Linear()
+    model.register_forward_hook(lambda m, x, y: seen.append((x[0] > 0).flatten(1).sum(1).max()))
+    bright = replace(halves, images=torch.full((20, 1, 9, 9), 255, dtype=torch.uint8))
+    fit(model, CANVAS, bright, CANVAS.one_location(), Recipe(steps=2, batch=4))
+    assert seen == [36, 36]
+
+
+@pytest.mark.parametrize(("warmup", "expected"), [(0, 0.1), (10, 0.01), (1, 0.1)])
+def test_the_first_step_of_the_warm_up(halves, warmup, expected):
+    # Adam's first step changes every weight that matters by the learning rate.
+    model = Linear()
+    fit(model, CANVAS, halves, CANVAS.one_location(), Recipe(steps=1, rate=0.1, warmup=warmup))
+    assert float(weights(model).abs().max()) == pytest.approx(expected, rel=1e-3)
+
+
+# The stopping rule
+
+
+@pytest.mark.parametrize(("window", "hold"), [(5, 0), (5, 7), (1, 0), (1, 3)])
+def test_it_stops_when_the_goal_is_held(halves, window, hold):
+    recipe = Recipe(steps=100, batch=4, rate=0.0, goal=1.0, window=window, hold=hold)
+    record = fit(Knows(), CANVAS, halves, CANVAS.one_location(), recipe)
+    assert (record.outcome, record.steps, record.accuracy) == ("reached", window + hold, 1.0)
+
+
+def test_without_a_goal_all_steps_are_done(halves):
+    recipe = Recipe(steps=9, batch=4, rate=0.0, goal=None, window=2)
+    record = fit(Knows(), CANVAS, halves, CANVAS.one_location(), recipe)
+    assert (record.outcome, record.steps, record.accuracy) == ("steps", 9, 1.0)
+
+
+def test_a_goal_out_of_reach_takes_all_steps(halves):
+    recipe = Recipe(steps=20, batch=4, rate=0.0, goal=0.9, window=2)
+    record = fit(Linear(), CANVAS, halves, CANVAS.one_location(), recipe)
+    assert (record.outcome, record.steps) == ("steps", 20) and record.accuracy < 0.9
+
+
+def test_a_small_network_reaches_its_goal_at_one_place(halves):
+    recipe = Recipe(steps=600, batch=16, rate=0.01, goal=0.95, window=10, patience=500)
+    model = tiny()
+    record = fit(model, CANVAS, halves, CANVAS.one_location(), recipe)
+    assert record.outcome == "reached" and record.accuracy >= 0.95
+    drawn = CANVAS.render(halves.images, CANVAS.leftmost_centred)
+    assert torch.equal(model.eval()(drawn).argmax(1), halves.labels)
+
+
+# How it fails
+
+
+def test_a_training_that_stays_at_chance_has_collapsed(halves):
+    recipe = Recipe(steps=100, batch=4, patience=13)
+    black = replace(halves, images=halves.images * 0)
+    record = fit(Linear(bias=False), CANVAS, black, CANVAS.one_location(), recipe)
+    assert (record.outcome, record.steps) == ("collapsed", 13)
+
+
+def test_a_training_that_gets_off_chance_has_not_collapsed(halves):
+    recipe = Recipe(steps=60, batch=4, rate=0.01, patience=13, goal=None)
+    assert fit(Linear(), CANVAS, halves, CANVAS.one_location(), recipe).outcome == "steps"
+
+
+@pytest.mark.parametrize(
+    ("model", "rate", "steps"),
+    [(lambda: Linear(start=math.nan), 0.001, 1), (lambda: Linear(), 1e38, 2)],
+)
+def test_a_loss_that_is_not_finite_has_diverged(halves, model, rate, steps):
+    recipe = Recipe(steps=50, batch=4, rate=rate)
+    record = fit(model(), CANVAS, halves, CANVAS.one_location(), recipe)
+    assert record.outcome == "diverged" and record.steps == steps
+
+
+def test_a_rate_of_a_million_ruins_a_deep_network(halves):
+    recipe = Recipe(steps=200, batch=8, rate=1e6, patience=30)
+    record = fit(tiny(), CANVAS, halves, CANVAS.one_location(), recipe)
+    assert record.outcome in ("collapsed", "diverged") and record.steps < 200
+
+
+# The positive control
+
+
+def control(makes, halves, threshold, recipe=None):
+    recipe = recipe or Recipe(steps=30, batch=8, rate=0.01, warmup=2, goal=None)
+    networks = iter(makes)
+    return fit_with_control(lambda: next(networks), CANVAS, halves, halves, recipe, threshold, 0)
+
+
+def test_a_passed_control_needs_one_try(halves):
+    _, attempts = control([Linear()], halves, 0.9)
+    (only,) = attempts
+    assert only["control"] == 1 and not only["failed"] and only["recipe"]["steps"] == 30
+
+
+def test_a_failed_control_is_repeated_once_with_the_remedy(halves):
+    # The control cannot be passed: the black network knows nothing whatever it is taught.
+    class Black(Linear):
+        def forward(self, x):
+            return super().forward(x * 0)
+
+    model, attempts = control([Black(), (second := Black()), None], halves, 0.5)
+    assert model is second
+    assert [a["failed"] for a in attempts] == [True, True]
+    assert [a["control"] for a in attempts] == [0, 0]
+    assert [(a["recipe"]["warmup"], a["recipe"]["steps"]) for a in attempts] == [(2, 30), (100, 60)]
+    assert [a["steps"] for a in attempts] == [30, 60]
+    _, attempts = control([Black(), Linear()], halves, 0.5)
+    assert [a["failed"] for a in attempts] == [True, False]
+
+
+def test_a_diverged_training_fails_whatever_the_control_says(halves):
+    model, attempts = control([Linear(start=math.nan), Linear()], halves, -1.0)
+    assert [(a["outcome"], a["failed"]) for a in attempts] == [("diverged", True), ("steps", False)]
+    assert weights(model).isfinite().all()
+
+
+def test_the_control_is_measured_at_the_trained_place(halves):
+    class There(Knows):
+        """Knows its items only where the canvas is lit at (2, 3)."""
+
+        def forward(self, x):
+            lit = (x[:, 0, 2, 3] > 0) | (x[:, 0, 2, 8] > 0)
+            return super().forward(x[..., 2:8, 3:9].repeat(1, 1, 1, 2)) * lit[:, None]
+
+    recipe = Recipe(steps=1, batch=4, rate=0.0)
+    for place, expected in (((2, 3), 1.0), ((6, 6), 0.0)):
+        _, attempts = fit_with_control(
+            There, CANVAS, halves, halves, recipe, 0.9, 0, place=place
+        )
+        assert attempts[0]["control"] == expected
+
+
+def test_the_remedy_is_a_warm_up_and_twice_the_steps():
+    assert Recipe(steps=10).remedy() == Recipe(steps=20, warmup=100)
+    assert Recipe(steps=10, warmup=300).remedy() == Recipe(steps=20, warmup=300)
+
+
+# Sampling
+
+
+def test_classes_are_drawn_alike_and_items_alike_within():
+    labels = torch.tensor([0] * 2 + [1] * 10 + [2] * 40)[torch.randperm(52)]
+    index = balanced(labels)(30_000, torch.Generator().manual_seed(0))
+    drawn = torch.bincount(labels[index])
+    assert (drawn - 10_000).abs().max() < 5 * (30_000 * 2 / 9) ** 0.5
+    each = torch.bincount(index, minlength=52)
+    for label, count in ((0, 2), (1, 10), (2, 40)):
+        expected = 10_000 / count
+        assert (each[labels == label] - expected).abs().max() < 6 * expected**0.5
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_every_index_is_an_item_and_no_class_is_left_out(labels, seed):
+    labels = torch.tensor(labels)
+    index = balanced(labels)(400, torch.Generator().manual_seed(seed))
+    assert index.min() >= 0 and index.max() < len(labels)
+    assert set(labels[index].tolist()) == set(labels.tolist())
