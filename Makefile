@@ -48,11 +48,12 @@ run: $(INSTALLED) empty  ## refresh the stored outputs of the notebooks
 paper: $(INSTALLED) empty  ## with a GPU: the studies at paper size, then refresh the outputs
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make paper needs a CUDA GPU: \
 	torch.cuda.is_available() is false here.")'
-	.venv/bin/invlib run imagenet --profile paper --results invlib/stored $(ARGS)
+	INVLIB_RESULTS='$(CURDIR)/invlib/stored' $(PY) -m book.build stage profile=paper compute=true
 	$(MAKE) run
 
-bench: $(INSTALLED)  ## speed and memory, as ratios against plain loops
-	$(PY) -m pytest benchmarks
+bench: $(INSTALLED) empty  ## speed, as ratios against plain loops (benchmarks/results.json)
+	$(PY) -m pytest benchmarks --benchmark-quiet --benchmark-json='$(EMPTY)/bench.json'
+	$(PY) -m benchmarks.summary '$(EMPTY)/bench.json'
 
 clean:  ## remove _build (the .venv stays)
 	rm -rf _build

@@ -1,5 +1,6 @@
 """Generated parts of the book: each function returns the Markdown for a marker of its name."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,8 @@ import invlib.claims
 from book import build
 from invlib import plots, results
 from invlib.studies import study_of
+
+SPEED = build.ROOT / "benchmarks" / "results.json"
 
 
 def claims() -> str:
@@ -109,5 +112,36 @@ def _value(settings: Any, name: str) -> str:
 
 
 def speed() -> str:
-    """Ratios of the package's loops against plain ones."""
-    return "Not generated yet."
+    """Ratios of the package's loops against plain ones, as ``make bench`` left them."""
+    if not SPEED.is_file():
+        return "Nothing was measured yet; `make bench` does it."
+    measured = json.loads(SPEED.read_text(encoding="utf-8"))
+    rows = [
+        {
+            "work": each["work"],
+            "unit": each["unit"],
+            "invlib": _digits(each["ours"]),
+            "notebook": _digits(each["theirs"]),
+            "ratio": _digits(each["ratio"]),
+            "goal": each["goal"],
+            "rounds": each["rounds"],
+        }
+        for each in measured["results"]
+    ]
+    where = ", ".join(
+        (
+            measured["processor"],
+            f"{measured['threads']} thread",
+            f"bfloat16 in hardware: {'yes' if measured['bfloat16'] else 'no'}",
+            f"torch {measured['torch']}",
+            measured["date"],
+        )
+    )
+    return f"{pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)}\n\n{where}."
+
+
+def _digits(value: float | None) -> str:
+    """Three significant digits, no exponent; nothing where there is nothing to compare with."""
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

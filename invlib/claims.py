@@ -130,6 +130,8 @@ def percent(mean: float, low: float, high: float) -> str:
 def overall(rows: "pd.DataFrame", column: str) -> str:
     """Mean over sets and seeds of a column, with the 95 % interval over seeds, in percent."""
     passed = rows[~rows.failed]
+    if not len(passed):
+        return NOT_RUN
     return percent(*interval(passed.groupby("seed")[column].mean()))
 
 

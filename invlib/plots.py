@@ -136,6 +136,8 @@ def bars(table: "pd.DataFrame", column: str = "canvas", ax: Axes | None = None) 
     """
     figure, ax = _axes(ax, (9, 3.6))
     passed = table[~table.failed]
+    if not len(passed):
+        return _not_run(figure)
     conditions = [c for c in CONDITIONS if c in set(passed.condition)]
     sns.barplot(
         passed.assign(percent=100 * passed[column].astype(float)),
@@ -162,6 +164,8 @@ def heatmaps(
 ) -> Figure:
     """Mean map over the seeds: a row for each condition, a column for each set."""
     passed = table[~table.failed & table[column].notna()]
+    if not len(passed):
+        return _not_run(_axes(None, (9, 2))[0])
     conditions = [c for c in CONDITIONS if c in set(passed.condition)]
     sets = [s for s in SETS if s in set(passed.set)]
     figure, axes = plt.subplots(
@@ -217,6 +221,13 @@ def distance(
     return _done(figure)
 
 
+def _not_run(figure: Figure) -> Figure:
+    for ax in figure.axes:
+        ax.axis("off")
+        ax.text(0.5, 0.5, "not run here", ha="center", va="center", transform=ax.transAxes)
+    return figure
+
+
 def _interval(values: Any) -> tuple[float, float]:
     return interval(values)[1:]
 
@@ -224,7 +235,10 @@ def _interval(values: Any) -> tuple[float, float]:
 def _percent_axis(ax: Axes) -> None:
     ax.axhline(0, color="black", lw=1)
     ax.axhline(100, color="grey", lw=0.5)
-    ax.set(ylim=(min(-15, ax.get_ylim()[0]), 108), ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect")
+    ax.set(
+        ylim=(min(-15, ax.get_ylim()[0]), 108),
+        ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect",
+    )
     sns.despine(ax=ax)
 
 

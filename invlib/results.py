@@ -93,6 +93,7 @@ def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Pat
     """
     path = root / f"{run}.json"
     content = {"format": FORMAT, **asdict(run), "rows": rows, "provenance": origin}
+    text = _readable(_rounded(content)) + "\n"
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,15 +101,17 @@ def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Pat
             "w", dir=path.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
         ) as file:
             temporary = file.name
-            file.write(_readable(_rounded(content)) + "\n")
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C as well
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise ResultError(f"{path} cannot be written: {error.strerror or error}") from error
+        if isinstance(error, OSError):
+            raise ResultError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise
     return path
 
 
@@ -262,7 +265,12 @@ def _readable(content: dict[str, Any]) -> str:
     text = json.dumps(content, indent=1)
     import re
 
-    return re.sub(r"\[[^][{}]*\]", lambda m: " ".join(m.group().split()), text)
+    # The first alternative steps over strings: what looks like a list inside one stays as it is.
+    return re.sub(
+        r'"(?:[^"\\]|\\.)*"|\[[^][{}"]*\]',
+        lambda m: m.group() if m.group()[0] == '"' else " ".join(m.group().split()),
+        text,
+    )
 
 
 def _processor() -> str:

@@ -105,7 +105,8 @@ def run(
             # No more are handed out than are computed, so that a deadline or an error loses little.
             while waiting and len(running) < workers:
                 task, settings = waiting.pop(0)
-                running[pool.submit(_compute, task, settings)] = task, settings
+                with _interrupts_held():
+                    running[pool.submit(_compute, task, settings)] = task, settings
             bar.set_postfix_str(", ".join(f"{t.condition}-{t.seed}" for t, _ in running.values()))
             left = None if ends is None else max(0.0, ends - time.monotonic())
             finished, _ = wait(running, timeout=left, return_when=FIRST_COMPLETED)
@@ -171,12 +172,29 @@ def _pool(workers: int, executor: Executor | None) -> Iterator[Executor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back for a moment; a worker started meanwhile never gets it, not in its imports.
+
+    Where there are no signal masks (Windows) a worker may show a traceback while it starts.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _become_worker(slots: Any) -> None:
     import torch
 
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the planning process's.
-    progress.position = slots.get()
+    # tqdm's own lock is a semaphore, which a killed worker would leave behind.
+    progress.tqdm.set_lock(threading.RLock())
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
@@ -185,6 +203,7 @@ def _become_worker(slots: Any) -> None:
             os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+    progress.position = slots.get()  # After the thread: a dead parent may have put nothing.
 
 
 def _default_workers() -> int:

@@ -1,4 +1,4 @@
-"""What all tests share: folders of their own, one thread, small item sets, a study without torch."""
+"""What all tests share: own folders, one thread, small item sets, a study that costs nothing."""
 
 import os
 import sys
@@ -116,7 +116,9 @@ class Toy:
     def compute(self, settings, seed):
         self.before(settings, seed)
         self.computed.append((settings["condition"], seed))
-        values = np.random.default_rng((settings["condition"], seed)).random((settings["size"],) * 2)
+        values = np.random.default_rng((settings["condition"], seed)).random(
+            (settings["size"],) * 2
+        )
         return [
             {"set": name, "map": values, "far": None, "failed": False, "attempts": [{}]}
             for name in ("one", "two")

@@ -16,7 +16,9 @@ def seeded(seed=0):
 
 def flat(values, channels=1, size=10):
     """One constant picture for each value."""
-    return torch.tensor(values, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, channels, size, size)
+    return (
+        torch.tensor(values, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, channels, size, size)
+    )
 
 
 def ramps(n):

@@ -384,7 +384,9 @@ def test_a_zip_member_with_a_password_is_refused(tmp_path):
         load(path)
 
 
-@pytest.mark.parametrize("name", ["../cat/1.png", "cat/../../1.png", "/cat/1.png", "..\\cat\\1.png"])
+@pytest.mark.parametrize(
+    "name", ["../cat/1.png", "cat/../../1.png", "/cat/1.png", "..\\cat\\1.png"]
+)
 def test_zip_names_that_leave_the_folder_are_refused(tmp_path, name):
     path = as_zip(tmp_path / "pets", FILES | {name: png(1)})
     with pytest.raises(DataError, match=r"train\.zip: the name .* leaves the folder"):

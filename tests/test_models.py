@@ -292,7 +292,9 @@ class Trap:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("save", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o, protocol=2))])
+@pytest.mark.parametrize(
+    "save", [torch.save, lambda o, p: p.write_bytes(pickle.dumps(o, protocol=2))]
+)
 def test_pickled_objects_are_not_unpickled(tmp_path, save):
     path, sprung = tmp_path / "weights.pth", tmp_path / "sprung"
     save({"features.0.weight": Trap(sprung)}, path)
@@ -301,7 +303,9 @@ def test_pickled_objects_are_not_unpickled(tmp_path, save):
     assert not sprung.exists()
 
 
-@pytest.mark.parametrize("content", [[torch.zeros(2)], torch.zeros(2), {"a": 1}, {1: torch.ones(1)}])
+@pytest.mark.parametrize(
+    "content", [[torch.zeros(2)], torch.zeros(2), {"a": 1}, {1: torch.ones(1)}]
+)
 def test_files_of_other_things_than_a_state_dict_are_refused(tmp_path, content):
     path = tmp_path / "weights.pth"
     torch.save(content, path)
@@ -352,7 +356,9 @@ def test_a_download_without_network_is_one_clear_line(folders, monkeypatch):
         raise urllib.error.URLError("Temporary failure in name resolution")
 
     monkeypatch.setattr("torch.hub.urlopen", no_network)
-    with pytest.raises(WeightsError, match=r"vgg16-397923af\.pth could not be downloaded: .*Tempor"):
+    with pytest.raises(
+        WeightsError, match=r"vgg16-397923af\.pth could not be downloaded: .*Tempor"
+    ):
         models.download_weights("vgg16")
     assert not list(folders[1].iterdir())
     with pytest.raises(WeightsError, match="'resnet18'; expected vgg16, squeezenet1_1"):

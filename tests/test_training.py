@@ -231,9 +231,7 @@ def test_the_control_is_measured_at_the_trained_place(halves):
 
     recipe = Recipe(steps=1, batch=4, rate=0.0)
     for place, expected in (((2, 3), 1.0), ((6, 6), 0.0)):
-        _, attempts = fit_with_control(
-            There, CANVAS, halves, halves, recipe, 0.9, 0, place=place
-        )
+        _, attempts = fit_with_control(There, CANVAS, halves, halves, recipe, 0.9, 0, place=place)
         assert attempts[0]["control"] == expected
 
 

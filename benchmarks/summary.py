@@ -1,0 +1,44 @@
+"""What ``make bench`` keeps: a few numbers out of pytest-benchmark's file, and their table.
+
+Run from the top of the repository, after pytest::
+
+    python -m benchmarks.summary _build/bench.json
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from book import pages
+from invlib.training import has_bf16
+
+KEPT = ("work", "unit", "ours", "theirs", "ratio", "goal")
+
+
+def summary(report: dict[str, Any]) -> dict[str, Any]:
+    """The small file out of pytest-benchmark's: no name of the machine, three digits."""
+    return {
+        "date": report["datetime"][:10],
+        "processor": report["machine_info"]["cpu"].get("brand_raw", "unknown processor"),
+        "threads": 1,
+        "torch": torch.__version__,
+        "bfloat16": has_bf16(torch.device("cpu")),
+        "results": [
+            {key: _rounded(each["extra_info"][key]) for key in KEPT}
+            | {"rounds": each["stats"]["rounds"]}
+            for each in report["benchmarks"]
+        ],
+    }
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.3g}") if isinstance(value, float) else value
+
+
+if __name__ == "__main__":
+    kept = summary(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    pages.SPEED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    print(pages.speed())

@@ -1,0 +1,215 @@
+"""invlib against the loop of a notebook, in one process, on one thread.
+
+No test asserts a time: what is a goal and what came of it stand side by side in the results.
+"""
+
+import copy
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import notebook_loop
+from invlib import accuracy_map, fit, load
+from invlib.canvas import Canvas
+from invlib.datasets import ItemSet
+from invlib.models import vgg
+from invlib.training import Recipe, balanced
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    # With two, the ratio would depend on what else the machine does.
+    torch.set_num_threads(1)
+
+
+def compare(
+    benchmark: Any,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    work: str,
+    images: int,
+    goal: str = "",
+    rounds: int = 5,
+) -> None:
+    """Time both sides in turn and keep the medians in ``benchmark.extra_info``.
+
+    pytest-benchmark times one callable to the end, then the next; a machine that slows down in
+    between would change the ratio. So its round is one of ours, then one of theirs, each with a
+    clock of its own, and its own time (the sum of both) is not used.
+    """
+    seconds: tuple[list[float], list[float]] = ([], [])
+
+    def both() -> None:
+        for side, kept in zip((ours, theirs), seconds, strict=True):
+            began = time.perf_counter()
+            side()
+            kept.append(time.perf_counter() - began)
+
+    benchmark.pedantic(both, rounds=rounds, warmup_rounds=1)
+    # The first is the warm-up.
+    mine, plain = (images / median(each[-rounds:]) for each in seconds)
+    benchmark.extra_info.update(
+        work=work, unit="images/s", ours=mine, theirs=plain, ratio=mine / plain, goal=goal
+    )
+
+
+@dataclass(frozen=True)
+class World:
+    """Items, a canvas, and the same canvas for the notebook's loop."""
+
+    items: ItemSet
+    canvas: Canvas
+    theirs: dict[str, Any]
+
+
+def world(size: int, item: int, rgb: bool) -> World:
+    items = load("glyphs").first(10)
+    items = items.rgb() if rgb else items
+    mean, std = Canvas(size, item).statistics(items)
+    theirs = {"size": size, "item": item, "mean": mean, "std": std}
+    return World(items, Canvas(size, item, mean=mean, std=std), theirs)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Canvases that are drawn already, in the place of a placement: ``fit`` without rendering."""
+
+    canvases: Tensor
+
+    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.canvases
+
+
+@pytest.mark.parametrize(("size", "item", "rgb"), [(224, 50, True), (64, 16, False)])
+def test_both_sides_draw_the_same(size: int, item: int, rgb: bool) -> None:
+    w = world(size, item, rgb)
+    place = (3, size - item)
+    x, y = next(
+        iter(notebook_loop.loader(notebook_loop.Pasted(w.items, **w.theirs, place=place), 64))
+    )
+    ours = w.canvas.render(w.canvas.prepare(w.items).images[:64], place)
+    assert torch.equal(y, w.items.labels[:64])
+    # PIL cuts off at 0 and 255 between its two passes, torch only at the end: some edges differ.
+    levels = (x - ours).abs() * torch.tensor(w.theirs["std"])[:, None, None] * 255
+    assert levels.sum() / (x.shape[0] * x.shape[1] * item**2) < 0.5
+
+
+# The batches of the chapters at the two sizes.
+@pytest.mark.parametrize(
+    ("size", "item", "rgb", "batch"), [(224, 50, True, 32), (64, 16, False, 64)]
+)
+def test_rendering(benchmark: Any, size: int, item: int, rgb: bool, batch: int) -> None:
+    w = world(size, item, rgb)
+    batches = 256 // batch
+    placement = w.canvas.fully_translated()
+    generator = torch.Generator().manual_seed(0)
+    sample = balanced(w.items.labels)
+    prepared = w.canvas.prepare(w.items).images  # once for a whole training, as fit does it
+    data = notebook_loop.Pasted(w.items.take(torch.arange(batch * batches)), **w.theirs)
+
+    def ours() -> None:
+        for _ in range(batches):
+            index = sample(batch, generator)
+            placement.draw(prepared[index], w.items.labels[index], generator)
+
+    def theirs() -> None:
+        for _ in notebook_loop.loader(data, batch, shuffle=True):
+            pass
+
+    colour = "RGB" if rgb else "grey"
+    work = f"rendering, {size} x {size}, items of {item}, {colour}, batch {batch}"
+    compare(benchmark, ours, theirs, work=work, images=batch * batches, goal="> 10", rounds=9)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "item", "batch", "steps"),
+    [("bench", 64, 16, 64, 5), ("vgg16", 224, 50, 8, 1)],
+)
+def test_training_step(
+    benchmark: Any, name: str, size: int, item: int, batch: int, steps: int
+) -> None:
+    w = world(size, item, rgb=name == "vgg16")
+    canvases = w.canvas.render(w.canvas.prepare(w.items).images[:batch], (0, 0))
+    ready = Ready(canvases)
+    plain = [(canvases.contiguous(), w.items.labels[:batch])] * steps
+    recipe = Recipe(steps=steps, batch=batch, goal=None)
+    mine = vgg(name, len(w.items.classes))
+    same = copy.deepcopy(mine)
+    compare(
+        benchmark,
+        lambda: fit(mine, w.canvas, w.items, ready, recipe),
+        lambda: notebook_loop.train(same, plain),
+        work=f"training step, {name} VGG, batch {batch}".replace("vgg16 VGG", "VGG16, 224 x 224"),
+        images=batch * steps,
+        goal="> 1.5",
+    )
+
+
+def test_training(benchmark: Any) -> None:
+    """Rendering and training together, what a reader waits for."""
+    w = world(64, 16, rgb=False)
+    batch, steps = 64, 4
+    data = notebook_loop.Pasted(w.items.take(torch.arange(batch * steps)), **w.theirs)
+    recipe = Recipe(steps=steps, batch=batch, goal=None)
+    mine = vgg("bench", len(w.items.classes))
+    same = copy.deepcopy(mine)
+    compare(
+        benchmark,
+        lambda: fit(mine, w.canvas, w.items, w.canvas.fully_translated(), recipe),
+        lambda: notebook_loop.train(same, notebook_loop.loader(data, batch, shuffle=True)),
+        work="rendering and training, bench VGG, batch 64",
+        images=batch * steps,
+    )
+
+
+def test_accuracy_map(benchmark: Any) -> None:
+    w = world(64, 16, rgb=False)
+    items = w.items.first(1).only(20)
+    grid = w.canvas.test_grid(7)
+    model, same = (vgg("bench", len(w.items.classes)) for _ in range(2))
+    fit(model, w.canvas, items, w.canvas.fully_translated(), Recipe(steps=1))
+    same.load_state_dict(model.state_dict())  # the values, not the memory format
+    compare(
+        benchmark,
+        lambda: accuracy_map(model, w.canvas, items, grid),
+        lambda: notebook_loop.accuracy_map(same, items, grid=grid, **w.theirs),
+        work=f"accuracy map, bench VGG, {len(grid)} x {len(grid)} places, {len(items)} items",
+        images=len(grid) ** 2 * len(items),
+        goal="> 2",
+    )
+
+
+def test_import(benchmark: Any) -> None:
+    code = (
+        "import time; began = time.perf_counter(); import invlib; "
+        "import sys; print(time.perf_counter() - began, 'torchvision' in sys.modules)"
+    )
+    seconds = []
+
+    def imported() -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        took, torchvision = done.stdout.split()
+        assert torchvision == "False"
+        seconds.append(float(took))
+
+    rounds = 5
+    benchmark.pedantic(imported, rounds=rounds, warmup_rounds=1)
+    benchmark.extra_info.update(
+        work="import invlib, without torchvision",
+        unit="s",
+        ours=median(seconds[-rounds:]),
+        theirs=None,
+        ratio=None,
+        goal="< 2 s",
+    )
