@@ -87,7 +87,7 @@ class Canvas:
         return self.last[0] // 2, 0
 
     def prepare(self, items: ItemSet) -> ItemSet:
-        """The items at this canvas's item size (bicubic, as the papers' code resizes)."""
+        """The items at this canvas's item size (antialiased bicubic)."""
         return items.resized(self.item)
 
     def one_location(self, place: Pair | None = None) -> Placement:
@@ -169,21 +169,19 @@ class Canvas:
         colour = torch.as_tensor(self.background, dtype=torch.float32, device=device)
         empty = (colour * scale + shift).expand(channels)
         pixels = torch.addcmul(shift, images.permute(0, 2, 3, 1).float(), scale)
-        if isinstance(self.background, int | float) and not bool(empty.any()):
-            canvas = torch.zeros(n, *self.size, channels, device=device)
-        else:
-            canvas = empty.repeat(n, *self.size, 1)
+        height, line = self.size[0], self.size[1] * channels
+        canvas = empty.repeat(self.size[1]).expand(n, height, line).contiguous()
         if isinstance(places, tuple):
-            row, column = self._legal(places)
-            canvas[:, row : row + item[0], column : column + item[1]] = pixels
-        else:
-            self._check(places)
-            places = places.to(device)
-            rows = places[:, 0, None] + torch.arange(item[0], device=device)
-            columns = places[:, 1, None] + torch.arange(item[1], device=device)
-            sample = torch.arange(n, device=device)[:, None, None]
-            canvas[sample, rows[:, :, None], columns[:, None, :]] = pixels
-        return canvas.permute(0, 3, 1, 2)
+            places = torch.tensor([self._legal(places)]).expand(n, 2)
+        self._check(places)
+        row, column = places.to(device).unbind(1)
+        # A view of every window an item may fill: one index per image picks its own.
+        windows = canvas.as_strided(
+            (n, self.last[0] + 1, self.last[1] + 1, item[0], item[1] * channels),
+            (height * line, line, channels, line, 1),
+        )
+        windows[torch.arange(n, device=device), row, column] = pixels.flatten(2)
+        return canvas.view(n, *self.size, channels).permute(0, 3, 1, 2)
 
     def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over canvases with these items.

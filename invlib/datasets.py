@@ -130,7 +130,11 @@ class ItemSet:
         return replace(self, images=self.images.repeat(1, 3, 1, 1))
 
     def resized(self, size: tuple[int, int]) -> "ItemSet":
-        """Items of ``size`` (height, width), bicubic with antialiasing, as Pillow resizes."""
+        """Items of ``size`` (height, width), bicubic with antialiasing.
+
+        Pillow's filter, without its clipping between rows and columns: at sharp edges single
+        pixels differ by some grey levels.
+        """
         if tuple(self.images.shape[2:]) == tuple(size):
             return self
         images = torch.nn.functional.interpolate(

@@ -19,9 +19,8 @@ def call(tmp_path, monkeypatch):
 
     def call(*arguments):
         result = CliRunner().invoke(cli.main, [str(a) for a in arguments])
-        assert result.exception is None or isinstance(result.exception, SystemExit), (
-            result.exception
-        )
+        error = result.exception
+        assert error is None or isinstance(error, SystemExit), error
         assert "Traceback" not in result.output
         return result
 
@@ -37,14 +36,12 @@ def toy_call(call, toy, inline, monkeypatch):
         yield inline
 
     monkeypatch.setattr(runner, "_pool", pool)
-    return lambda command, *arguments: call(
-        *(
-            (command, "toy", "--profile", "small", "--workers", 1)
-            if command == "run"
-            else [command]
-        ),
-        *arguments,
-    )
+
+    def toy_call(command, *arguments):
+        which = ("toy", "--profile", "small", "--workers", 1) if command == "run" else ()
+        return call(command, *which, *arguments)
+
+    return toy_call
 
 
 # Bad usage

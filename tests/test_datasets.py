@@ -216,11 +216,10 @@ def test_no_bytes_but_an_idx_file_are_taken(tmp_path_factory, junk, kept):
     content = idx(PIXELS[:2])[:kept] + junk
     path.write_bytes(content)
     try:
-        read = datasets._read_idx(path, dims=3)
+        assert idx(datasets._read_idx(path, dims=3)) == content
     except DataError as error:
-        assert str(path) in str(error)
-    else:
-        assert idx(read) == content
+        if str(path) not in str(error):
+            raise
 
 
 def test_a_header_that_promises_too_much_takes_no_memory(mnist, tmp_path):

@@ -67,6 +67,12 @@ def test_rows_come_first(noise):
     assert np.allclose(found, [[2 / 3] * 3, [1 / 3] * 3])
 
 
+def test_items_of_another_size_are_resized(noise):
+    items = noise(20, 4, size=9)
+    found = accuracy_map(Random(4), CANVAS, items, (0, 3, 6))
+    assert np.array_equal(found, accuracy_map(Random(4), CANVAS, items.resized((6, 6)), (0, 3, 6)))
+
+
 def test_the_grid_is_19_by_19_unless_told(noise):
     found = accuracy_map(Upper(), Canvas(64, 6), noise(2))
     assert found.shape == (19, 19)
@@ -154,7 +160,7 @@ def test_by_distance_equals_rings_counted_one_by_one(grid, place, width):
 
 
 def test_intervals_by_the_table_of_students_t():
-    # Quantiles of t with 4 degrees of freedom: 2.776 (95 %), 2.132 (90 %); standard error 1 / sqrt 2.
+    # Quantiles of t with 4 degrees of freedom: 2.776 (95 %), 2.132 (90 %); error 1 / sqrt 2.
     for confidence, quantile in ((0.95, 2.776445), (0.9, 2.131847)):
         mean, low, high = interval([1, 2, 3, 4, 5], confidence)
         assert mean == 3

@@ -371,7 +371,7 @@ def test_the_real_squeezenet_weights(real_weights, monkeypatch):
     monkeypatch.setenv("INVLIB_WEIGHTS", str(real_weights))
     weights, path = models.find_weights("squeezenet1_1")
     with safe_open(path, "pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        state = {name: file.get_tensor(name) for name in file.keys()}
     assert sum(t.numel() for t in state.values()) == 722_496
     # BGR means in the file's notes: 103.939, 116.779, 123.68.
     assert [round(255 * m, 3) for m in weights.mean] == [123.68, 116.779, 103.939]

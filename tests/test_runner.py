@@ -1,4 +1,4 @@
-"""Computing what is missing: resume, errors, deadlines, full disks, and processes that are killed."""
+"""Computing what is missing: resume, errors, deadlines, full disks, killed processes."""
 
 import errno
 import json
@@ -313,7 +313,7 @@ def assert_resumed(root, undisturbed, inline):
 
 def test_kill_9_of_the_runner_at_random_moments(start, tmp_path, undisturbed, inline):
     moments = [(0, random.uniform(1, 4)), (random.randint(1, 5), random.uniform(0, 0.5))]
-    print("killed after (files, seconds):", moments)  # noqa: T201
+    print("killed after (files, seconds):", moments)
     for count, seconds in moments:
         started = start(workers=2)
         started.wait_for_files(count + len(list(tmp_path.rglob("*.json"))))

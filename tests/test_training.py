@@ -168,6 +168,20 @@ def test_a_training_that_gets_off_chance_has_not_collapsed(halves):
     assert fit(Linear(), CANVAS, halves, CANVAS.one_location(), recipe).outcome == "steps"
 
 
+def test_only_steps_at_chance_on_end_count_as_collapse(halves):
+    class Wavers(Knows):
+        """Right at every other batch, without an opinion at the others."""
+
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            return super().forward(x) * (self.calls % 2)
+
+    recipe = Recipe(steps=30, batch=4, rate=0.0, goal=None, window=1, patience=2)
+    assert fit(Wavers(), CANVAS, halves, CANVAS.one_location(), recipe).outcome == "steps"
+
+
 @pytest.mark.parametrize(
     ("model", "rate", "steps"),
     [(lambda: Linear(start=math.nan), 0.001, 1), (lambda: Linear(), 1e38, 2)],
