@@ -48,7 +48,8 @@ run: $(INSTALLED) empty  ## refresh the stored outputs of the notebooks
 paper: $(INSTALLED) empty  ## with a GPU: the studies at paper size, then refresh the outputs
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make paper needs a CUDA GPU: \
 	torch.cuda.is_available() is false here.")'
-	INVLIB_RESULTS='$(CURDIR)/invlib/stored' $(PY) -m book.build stage profile=paper compute=true
+	-.venv/bin/invlib run imagenet --profile paper --results invlib/stored
+	$(PY) -m book.build stage profile=paper
 	$(MAKE) run
 
 bench: $(INSTALLED) empty  ## speed, as ratios against plain loops (benchmarks/results.json)

@@ -97,6 +97,8 @@ def _value(settings: Any, name: str) -> str:
             each[condition] = "own" if value == "" else str(value)
         values = list(dict.fromkeys(each.values()))
         return values[0] if len(values) == 1 else ", ".join(f"{k}: {v}" for k, v in each.items())
+    if not hasattr(settings, name.partition(".")[0]):
+        return "as described"
     if name == "grid":
         return f"{len(settings.grid)} x {len(settings.grid)}"
     if name == "sets":

@@ -137,12 +137,14 @@ class Canvas:
     def test_grid(self, steps: int = 19) -> tuple[int, ...]:
         """Rows (and columns) of the test grid: evenly spaced over the legal places, ends included.
 
+        Where there are fewer legal rows than ``steps``, all of them.
+
         Raises:
             PlaceError: for a canvas or item that is not square, which needs a grid for each axis.
         """
         if self.last[0] != self.last[1]:
             raise PlaceError(f"a grid for both axes needs a square canvas, not last {self.last}")
-        return tuple(np.round(np.linspace(0, self.last[0], steps)).astype(int).tolist())
+        return tuple(np.unique(np.round(np.linspace(0, self.last[0], steps)).astype(int)).tolist())
 
     def render(self, images: Tensor, places: Tensor | Pair) -> Tensor:
         """Draw each image at its place, without a loop over images.
@@ -186,12 +188,14 @@ class Canvas:
     def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over canvases with these items.
 
-        Items are never cropped, so both are the same at every place and need no drawing.
+        Items are never cropped, so both are the same at every place and need no drawing. At most
+        1,000 items are looked at, spread over the set.
 
         Returns:
             Two lists with one number per channel, in units of pixel / 255.
         """
-        pixels = self.prepare(items).images.double() / 255
+        spread = torch.linspace(0, len(items) - 1, min(len(items), 1000)).long()
+        pixels = self.prepare(items.take(spread)).images.double() / 255
         channels = pixels.shape[1]
         background = torch.as_tensor(self.background, dtype=torch.float64) / 255
         share = self.item[0] * self.item[1] / (self.size[0] * self.size[1])
@@ -203,7 +207,8 @@ class Canvas:
     def _scale(self, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
         mean = torch.as_tensor(self.mean, dtype=torch.float32, device=device)
         std = torch.as_tensor(self.std, dtype=torch.float32, device=device)
-        for each, name in ((mean, "mean"), (std, "std")):
+        background = torch.as_tensor(self.background)
+        for each, name in ((mean, "mean"), (std, "std"), (background, "background")):
             if each.ndim and len(each) != channels:
                 raise ValueError(
                     f"{name} has {len(each)} values, the items have {channels} channels"

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from IPython.display import Markdown, display
 
 from invlib import results, runner
-from invlib.results import ResultError
 from invlib.studies import study_of
 
 if TYPE_CHECKING:
@@ -25,10 +24,8 @@ def measurements(
         deadline: give up what is not finished by then: "90s", "40m", "2h".
 
     Returns:
-        One row for each measurement, see ``results.table``.
-
-    Raises:
-        ResultError: when there is none.
+        One row for each measurement, see ``results.table``; none where nothing was run, which is
+        then said.
     """
     if compute:
         report = runner.run(study, profile, seeds, deadline=runner.duration(deadline))
@@ -36,10 +33,8 @@ def measurements(
             print(f"not run here: {run}: {why}")
     table = results.table(study, profile)
     if not len(table):
-        raise ResultError(
-            f"no finished runs of {study} at {profile}; it needs "
-            f"{study_of(study).settings(profile).needs or 'nothing'}; compute=True computes them"
-        )
+        needs = study_of(study).settings(profile).needs
+        print(f"{study} at {profile}: not run here; it needs {needs or 'compute=True'}")
     return table[table.seed < seeds] if seeds else table
 
 
@@ -64,4 +59,4 @@ def glue(**values: object) -> None:
 
 def finding(sentence: str) -> Markdown:
     """The finding of a figure, in bold."""
-    return Markdown(f"**{sentence}**")
+    return Markdown(f"**{sentence or 'Not run here.'}**")

@@ -95,6 +95,8 @@ def verdicts(study: str, root: str | Path | None = None) -> Iterator[Verdict]:
                     verdict, measured = claim.judge(rows)
                 else:
                     verdict, measured = NOT_RUN, f"it needs {settings.needs}"
+                if settings.conditions[condition].start == "pictures":
+                    measured = f"stand-in for ImageNet; {measured}"
                 yield Verdict(claim, profile, condition, verdict, measured, seeds)
 
 
@@ -142,6 +144,15 @@ def table(study: str, root: str | Path | None = None) -> "pd.DataFrame":
     return pd.DataFrame([verdict.plain() for verdict in verdicts(study, root)])
 
 
+def gap(rows: "pd.DataFrame", column: str, condition: str, other: str) -> str:
+    """The difference of two conditions over the seeds they share, with its 95 % interval."""
+    passed = rows[~rows.failed]
+    by_seed = passed.pivot_table(column, "seed", "condition")
+    if not {condition, other} <= set(by_seed):
+        return NOT_RUN
+    return percent(*interval((by_seed[condition] - by_seed[other]).dropna()))
+
+
 def _failed(rows: "pd.DataFrame") -> str:
     count = int(rows.failed.sum())
     return f"; {count} of {len(rows)} trainings failed their control" if count else ""
@@ -153,8 +164,8 @@ def _everywhere(rows: "pd.DataFrame") -> tuple[str, str]:
         return FAILS, "no training passed its control"
     least = each["mean"].min()
     measured = (
-        f"canvas accuracy {overall(rows, 'canvas')} on average, least {_extreme(each, 'idxmin')}"
-        f"{_failed(rows)}"
+        f"{_sets(rows)}: canvas accuracy {overall(rows, 'canvas')} on average, least "
+        f"{_extreme(each, 'idxmin')}{_failed(rows)}"
     )
     complete = set(rows.set) == set(each.index)
     if complete and least >= 0.9:
@@ -167,13 +178,17 @@ def _only_there(rows: "pd.DataFrame") -> tuple[str, str]:
     if not len(far):
         return FAILS, "no training passed its control"
     measured = (
-        f"far from the trained place {overall(rows, 'far')} on average, most "
+        f"{_sets(rows)}: far from the trained place {overall(rows, 'far')} on average, most "
         f"{_extreme(far, 'idxmax')}; at the trained place least {_extreme(there, 'idxmin')}"
         f"{_failed(rows)}"
     )
-    if far["mean"].max() > 0.25:
+    if far["mean"].max() > 0.25 or set(rows.set) != set(far.index):
         return FAILS, measured
     return (HOLDS if there["mean"].min() >= 0.9 else DIRECTION), measured
+
+
+def _sets(rows: "pd.DataFrame") -> str:
+    return f"{rows.set.nunique()} sets"
 
 
 def _extreme(each: "pd.DataFrame", which: str) -> str:

@@ -45,6 +45,7 @@ def main() -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes (default: one per core).")
 @click.option("--deadline", default="", metavar="TIME", help="Stop after 90s, 40m, 2h.")
 @click.option("--results", "root", type=click.Path(), help="Where results are written.")
+@click.option("--again", is_flag=True, help="Compute the runs too that the package ships.")
 def run(
     studies: tuple[str, ...],
     profile: str,
@@ -52,13 +53,14 @@ def run(
     workers: int | None,
     deadline: str,
     root: str | None,
+    again: bool,
 ) -> None:
     """Compute what is missing of each STUDY; what is finished is kept."""
     for name in studies:
         study_of(name).settings(profile)
     complete = True
     for name in studies:
-        report = runner.run(name, profile, seeds, workers, runner.duration(deadline), root)
+        report = runner.run(name, profile, seeds, workers, runner.duration(deadline), root, again)
         for path in report.redone:
             click.echo(f"damaged, run again: {path}", err=True)
         for task, why in report.failed.items():

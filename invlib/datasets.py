@@ -137,10 +137,17 @@ class ItemSet:
         """
         if tuple(self.images.shape[2:]) == tuple(size):
             return self
-        images = torch.nn.functional.interpolate(
-            self.images.float(), size=size, mode="bicubic", antialias=True
-        )
-        return replace(self, images=images.round().clamp(0, 255).to(torch.uint8))
+        # In pieces: a large set in floating point would not fit a small machine.
+        pieces = [
+            torch.nn.functional.interpolate(
+                piece.float(), size=size, mode="bicubic", antialias=True
+            )
+            .round()
+            .clamp(0, 255)
+            .to(torch.uint8)
+            for piece in self.images.split(4096)
+        ]
+        return replace(self, images=torch.cat(pieces))
 
 
 @dataclass(frozen=True)
@@ -224,7 +231,12 @@ def data_root(root: str | Path | None = None) -> Path:
     return Path(platformdirs.user_cache_dir("invlib")) / "data"
 
 
-def load(name: str | Path, split: str = "train", root: str | Path | None = None) -> ItemSet:
+def load(
+    name: str | Path,
+    split: str = "train",
+    root: str | Path | None = None,
+    size: tuple[int, int] | None = None,
+) -> ItemSet:
     """A set of items by name, or a folder or zip of class folders by path.
 
     Args:
@@ -235,6 +247,8 @@ def load(name: str | Path, split: str = "train", root: str | Path | None = None)
             by path. ``objects10`` and ``objects2`` have one image per class and are the same
             in both.
         root: the data root.
+        size: (height, width) to which each image of a folder or zip is resized (bicubic); needed
+            where they are not of one size, which an ``ItemSet`` has.
 
     Returns:
         All items of the split in the official order.
@@ -253,7 +267,7 @@ def load(name: str | Path, split: str = "train", root: str | Path | None = None)
     for path in (base / str(name), Path(name)):
         for candidate in (path / split, path / f"{split}.zip", path):
             if candidate.is_dir() or (candidate.is_file() and candidate.suffix == ".zip"):
-                return _class_folders(candidate, str(name))
+                return _class_folders(candidate, str(name), size)
     if name in _FOLDERS:
         downloaded = base / "cifar-10-batches-py"
         if downloaded.is_dir():
@@ -417,12 +431,19 @@ def _read_idx(path: Path, dims: int) -> np.ndarray:
 _IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
-def _class_folders(path: Path, name: str) -> ItemSet:
+def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemSet:
     """Items of a folder or zip of class folders, sorted by file name within the whole set."""
     by_class: dict[str, list[tuple[str, bytes]]] = {}
+    parents: dict[str, str] = {}
     files = _zip_files(path) if path.is_file() else _folder_files(path)
     for member, data in files:
-        by_class.setdefault(PurePosixPath(member).parent.name, []).append((member, data))
+        folder = PurePosixPath(member).parent
+        if parents.setdefault(folder.name, str(folder)) != str(folder):
+            raise DataError(
+                f"{path}: expected one folder for each class, found both "
+                f"{parents[folder.name]} and {folder} (one split in one file)"
+            )
+        by_class.setdefault(folder.name, []).append((member, data))
     if not by_class:
         raise DataError(f"{path}: expected class folders with images (<class>/<image>), found none")
     classes = tuple(sorted(by_class))
@@ -433,13 +454,15 @@ def _class_folders(path: Path, name: str) -> ItemSet:
     ]
     # File names of the official position (CIFAR-10) restore the official order.
     entries.sort(key=lambda entry: (entry[0], entry[1]))
-    arrays = [_decode(data, f"{path}: {member}") for _, _, member, data in entries]
+    arrays = [_decode(data, f"{path}: {member}", size) for _, _, member, data in entries]
     channels = max(a.shape[0] for a in arrays)
     arrays = [a if a.shape[0] == channels else a.repeat(channels, axis=0) for a in arrays]
     shapes = {a.shape for a in arrays}
     if len(shapes) > 1:
         sizes = ", ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:4])
-        raise DataError(f"{path}: expected images of one size, found {sizes}")
+        raise DataError(
+            f"{path}: expected images of one size, found {sizes}; load(..., size=) resizes"
+        )
     source, licence = _FOLDERS.get(name, (str(path), "", ""))[:2]
     return ItemSet(
         torch.from_numpy(np.stack(arrays)),
@@ -452,8 +475,8 @@ def _class_folders(path: Path, name: str) -> ItemSet:
 
 
 def _folder_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    for folder in sorted(p for p in path.iterdir() if p.is_dir()):
-        images = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in _IMAGE_SUFFIXES]
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not _hidden(p.name)):
+        images = [p for p in sorted(folder.iterdir()) if _is_image(p.name)]
         if not images:
             raise DataError(f"{path}: class folder {folder.name} has no images")
         for image in images:
@@ -467,9 +490,7 @@ def _zip_files(path: Path) -> Iterator[tuple[str, bytes]]:
                 parts = PurePosixPath(member.filename).parts
                 if member.filename.startswith("/") or ".." in parts or "\\" in member.filename:
                     raise DataError(f"{path}: the name {member.filename!r} leaves the folder")
-                if member.is_dir() or PurePosixPath(member.filename).suffix.lower() not in (
-                    _IMAGE_SUFFIXES
-                ):
+                if member.is_dir() or not _is_image(parts[-1]) or any(map(_hidden, parts)):
                     continue
                 if len(parts) < 2:
                     raise DataError(f"{path}: {member.filename} lies in no class folder")
@@ -483,11 +504,27 @@ def _zip_files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: not a zip, damaged or cut short ({error})") from error
 
 
-def _decode(data: bytes, named: str) -> np.ndarray:
+def _hidden(name: str) -> bool:
+    """What editors and archivers leave between a user's files."""
+    return name.startswith((".", "__MACOSX"))
+
+
+def _is_image(name: str) -> bool:
+    return not _hidden(name) and PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES
+
+
+def _decode(data: bytes, named: str, size: tuple[int, int] | None) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            grey = image.mode in ("1", "L", "I;16", "LA")
-            array = np.asarray(image.convert("L" if grey else "RGB"))
+            if image.mode.startswith(("I", "F")):
+                raise DataError(f"{named}: expected 8 bits for each channel, found {image.mode}")
+            grey = image.mode in ("1", "L", "LA")
+            converted = image.convert("L" if grey else "RGB")
+            if size is not None:
+                converted = converted.resize(size[::-1], Image.Resampling.BICUBIC)
+            array = np.asarray(converted)
+    except DataError:
+        raise
     except (
         UnidentifiedImageError,
         OSError,

@@ -68,7 +68,7 @@ def accuracy_map(
                 right[index.to(device)] = logits.argmax(1) == labels[item]
     finally:
         model.train(training)
-    share = right.view(len(places), n).double().mean(1).cpu().numpy()
+    share = right.view(len(places), n).cpu().double().mean(1).numpy()
     return share.reshape(len(rows), len(columns))
 
 

@@ -286,9 +286,9 @@ def download_weights(network: str) -> Path:
     for weights in WEIGHTS:
         if weights.network == network and weights.url:
             path = Path(torch.hub.get_dir()) / "checkpoints" / weights.file
-            path.parent.mkdir(parents=True, exist_ok=True)
             digest = weights.file.rpartition("-")[2].partition(".")[0]
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 torch.hub.download_url_to_file(weights.url, str(path), digest, progress=False)
             except (OSError, RuntimeError) as error:
                 raise WeightsError(f"{weights.url} could not be downloaded: {error}") from error
@@ -314,8 +314,9 @@ def load_pretrained(model: nn.Module, path: str | Path, bgr: bool = False) -> nn
     state = _read_state(path)
     own = model.state_dict()
     head = head_name(model)
+    # The file's own last layers may have other names than the model's head.
     unknown = [n for n in state if n not in own and not n.startswith("classifier.")]
-    absent = [n for n in own if n not in state and not n.startswith("classifier.")]
+    absent = [n for n in own if n not in state and n.rpartition(".")[0] != head]
     if unknown or absent:
         raise WeightsError(
             f"{path}: not weights of {type(model).__name__}: "

@@ -10,6 +10,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from invlib.canvas import Canvas, Pair
 from invlib.datasets import ItemSet
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 
 CONDITIONS = {
     "vanilla": "vanilla",
-    "natural-places": "natural images at random places",
-    "natural-crops": "natural images in random crops",
+    "natural-places": "CIFAR-10 at random places (stand-in)",
+    "natural-crops": "CIFAR-10 in random crops (stand-in)",
     "imagenet": "ImageNet",
     "vanilla-flat": "vanilla, flattened head",
     "imagenet-flat": "ImageNet, flattened head",
@@ -53,17 +54,16 @@ def heatmap(
 
     Args:
         accuracy: (rows, columns), fractions.
-        grid: rows and columns in pixels; the axes count cells if not given.
+        grid: rows and columns of a square map in pixels; the axes count cells if not given.
         place: the trained place in pixels.
         ax: where to draw; a new figure if not given.
     """
     figure, ax = _axes(ax, (3.6, 3.2))
-    axis = np.arange(len(accuracy)) if grid is None else np.asarray(grid)
-    # Each cell reaches half-way to its neighbours, as the grid of the paper is not quite even.
-    middle = (axis[1:] + axis[:-1]) / 2
-    edges = np.r_[1.5 * axis[0] - 0.5 * axis[1], middle, 1.5 * axis[-1] - 0.5 * axis[-2]]
-    mesh = ax.pcolormesh(edges, edges, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
-    ax.set(aspect="equal", ylim=(edges[-1], edges[0]))  # row 0 at the top
+    rows, columns = (
+        _edges(np.arange(n) if grid is None else np.asarray(grid)) for n in accuracy.shape
+    )
+    mesh = ax.pcolormesh(columns, rows, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
+    ax.set(aspect="equal", ylim=(rows[-1], rows[0]))  # row 0 at the top
     if place is not None:
         ax.plot(place[1], place[0], "o", mfc="none", mec="white", ms=9, mew=2.5, clip_on=False)
         ax.plot(place[1], place[0], "o", mfc="none", mec="black", ms=9, mew=1, clip_on=False)
@@ -201,6 +201,8 @@ def distance(
     """
     figure, ax = _axes(ax, (6.4, 3.6))
     passed = table[~table.failed]
+    if not len(passed):
+        return _not_run(figure)
     for condition in (c for c in CONDITIONS if c in set(passed.condition)):
         curves = []
         for _, rows in passed[passed.condition == condition].groupby("seed"):
@@ -219,6 +221,12 @@ def distance(
     ax.set(xlabel="distance from the trained place (px)")
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
     return _done(figure)
+
+
+def _edges(axis: NDArray[Any]) -> NDArray[Any]:
+    """Where cells meet: half-way, as the grid of the paper is not quite even."""
+    middle = (axis[1:] + axis[:-1]) / 2
+    return np.r_[1.5 * axis[0] - 0.5 * axis[1], middle, 1.5 * axis[-1] - 0.5 * axis[-2]]
 
 
 def _not_run(figure: Figure) -> Figure:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
+COLUMNS = ("seed", "condition", "set", "classes", "control", "failed", "attempts") + tuple(
+    f"{name}{suffix}" for suffix in ("", "_held_out") for name in ("map", "canvas", "far")
+)
+"""The columns of a table that every study has."""
 
 
 class ResultError(ValueError):
@@ -139,7 +143,9 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def find(run: Run, expected: str, root: str | Path | None = None) -> tuple[str, Path | None]:
+def find(
+    run: Run, expected: str, root: str | Path | None = None, shipped: bool = True
+) -> tuple[str, Path | None]:
     """The state of a run, and its file.
 
     The state is ``done``, ``stale`` (other settings than today's), ``damaged`` or ``missing``.
@@ -148,16 +154,17 @@ def find(run: Run, expected: str, root: str | Path | None = None) -> tuple[str, 
         run: the run.
         expected: the fingerprint of its settings as they are now.
         root: see ``results_root``.
+        shipped: whether a run shipped with the package counts.
     """
     state, where = "missing", None
-    for folder in (results_root(root), stored_root()):
+    for folder in (results_root(root), stored_root())[: 2 if shipped else 1]:
         path = folder / f"{run}.json"
         if not path.is_file():
             continue
         try:
             content = load(path)
         except ResultError:
-            found = "damaged"
+            return "damaged", path  # named, even where a shipped run could stand in
         else:
             found = "done" if content["provenance"]["fingerprint"] == expected else "stale"
         if found == "done":
@@ -189,7 +196,8 @@ def table(study: str, profile: str, root: str | Path | None = None) -> "pd.DataF
             continue
         for row in load(path)["rows"]:
             rows.append({"seed": run.seed, "condition": run.condition, **row})
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
+    frame["failed"] = frame["failed"].astype(bool)
     for column in frame.columns:
         if column.startswith("map"):
             frame[column] = [None if m is None else np.array(m) for m in frame[column]]

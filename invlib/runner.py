@@ -56,6 +56,7 @@ def run(
     workers: int | None = None,
     deadline: float | None = None,
     root: str | Path | None = None,
+    again: bool = False,
     executor: Executor | None = None,
 ) -> Report:
     """Compute what is missing of a study at a profile.
@@ -67,6 +68,7 @@ def run(
         workers: processes; one for each core if not given, one where there is a GPU.
         deadline: seconds from now after which unfinished runs are given up.
         root: where results are written, see ``results.results_root``.
+        again: compute the runs too that are shipped with the package.
         executor: any other ``concurrent.futures.Executor`` to compute in; it is not shut down.
 
     Returns:
@@ -84,7 +86,7 @@ def run(
     report = Report()
     waiting = []
     for task, settings in planned.runs(profile, seeds):
-        state, path = results.find(task, results.fingerprint(settings), root)
+        state, path = results.find(task, results.fingerprint(settings), root, not again)
         if state == "done":
             report.kept.append(task)
             continue

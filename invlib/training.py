@@ -105,6 +105,9 @@ def fit(
 
     Returns:
         What came of it. The model is left in training mode.
+
+    Raises:
+        ValueError: when the model has fewer outputs than the items have classes.
     """
     recipe = recipe or Recipe()
     if isinstance(placement, Placement):
@@ -118,6 +121,8 @@ def fit(
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate, fused=True)
     chunk = chunk_size(canvas, device)
+    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+        chunk = recipe.batch  # its statistics are of the whole batch
     recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
     outcome, held, stuck, step, accuracy = "steps", -1, 0, 0, math.nan
     began = time.perf_counter()
@@ -132,6 +137,11 @@ def fit(
             for part, target in zip(x.split(chunk), y.split(chunk), strict=True):
                 with autocast(device):
                     logits = model(part)
+                if logits.shape[1] < len(items.classes):
+                    raise ValueError(
+                        f"{items.name} has {len(items.classes)} classes, "
+                        f"the model gives {logits.shape[1]} logits"
+                    )
                 share = cross_entropy(logits.float(), target, reduction="sum") / recipe.batch
                 share.backward()
                 loss += float(share.detach())
@@ -165,7 +175,7 @@ def fit(
 
 
 def fit_with_control(
-    make: Callable[[], nn.Module],
+    make: Callable[[int], nn.Module],
     canvas: Canvas,
     items: ItemSet,
     shown: ItemSet,
@@ -178,13 +188,14 @@ def fit_with_control(
     """Train at one place, and once more with the remedy if the positive control fails.
 
     Args:
-        make: gives the network to start from, the same each time.
+        make: gives the network to start from for a seed.
         canvas: the canvas.
         items: what is trained on.
         shown: the training items on which the control is measured.
         recipe: of the first try.
         threshold: least normalised accuracy at the trained place, a fraction.
-        seed: of the training.
+        seed: of the network and the training; the second try has another, ``seed + 1000``, since
+            the same draws might collapse again.
         label: shown before the progress bar.
         place: the trained place, leftmost-centred if not given.
 
@@ -196,9 +207,9 @@ def fit_with_control(
 
     place = place or canvas.leftmost_centred
     attempts: list[dict[str, Any]] = []
-    for each in (recipe, recipe.remedy()):
-        model = make()
-        training = fit(model, canvas, items, canvas.one_location(place), each, seed, label)
+    for each, draw in ((recipe, seed), (recipe.remedy(), seed + 1000)):
+        model = make(draw)
+        training = fit(model, canvas, items, canvas.one_location(place), each, draw, label)
         at_place = accuracy_map(model, canvas, shown, place[:1], place[1:])
         control = float(normalised_accuracy(at_place, len(items.classes))[0, 0])
         failed = control < threshold or training.outcome == "diverged"
@@ -228,7 +239,7 @@ def chunk_size(canvas: Canvas, device: torch.device) -> int:
 
     Gradients add up over the chunks of a batch; on a processor this is faster, not only smaller.
     """
-    pixels = 2**25 if device.type == "cuda" else 2**18
+    pixels = 2**23 if device.type == "cuda" else 2**18
     return max(1, pixels // (canvas.size[0] * canvas.size[1]))
 
 

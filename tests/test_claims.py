@@ -61,3 +61,19 @@ def test_the_interval_is_over_the_seeds_of_the_mean_over_sets():
     assert claims.overall(table, "canvas") == "40.0 % [-87.1, 167.1]"
     assert claims.overall(table[table.seed == 0], "canvas") == "30.0 % [one seed]"
     assert claims.overall(table[table.seed == 7], "canvas") == "not run"
+
+
+def test_a_set_that_was_never_learnt_leaves_no_verdict_on_every_set():
+    table = rows()
+    table["failed"] = table.set == "letters"
+    assert ONLY_THERE.judge(table)[0] == FAILS
+
+
+def test_the_gap_is_between_the_same_seeds():
+    table = pd.concat(
+        [rows(far=(0.2, 0.2)).assign(condition="a"), rows(far=(0.1, 0.1)).assign(condition="b")]
+    )
+    table.loc[(table.condition == "a") & (table.seed == 1), "far"] += 0.5
+    table.loc[(table.condition == "b") & (table.seed == 1), "far"] += 0.5
+    assert claims.gap(table, "far", "a", "b") == "10.0 % [10.0, 10.0]"
+    assert claims.gap(table, "far", "a", "c") == "not run"

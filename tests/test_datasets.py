@@ -541,3 +541,28 @@ def test_a_real_file_with_a_flipped_bit_is_named(real_data, tmp_path, where):
 def test_importing_the_package_needs_no_torchvision():
     code = "import sys, invlib; sys.exit('torchvision' in sys.modules or 'pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_images_of_different_sizes_are_resized_when_asked(tmp_path):
+    path = as_folder(tmp_path, {"cat/1.png": png(9), "ant/1.png": png(7, size=(8, 5))})
+    items = load(path, size=(6, 2))
+    assert items.images.shape == (2, 1, 6, 2)
+    assert items.images[:, 0, 0, 0].tolist() == [7, 9]
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+def test_what_editors_and_archivers_leave_is_passed_over(tmp_path, write):
+    left = {".ipynb_checkpoints/1.png": b"", "__MACOSX/cat/._1.png": b"", "cat/._1.png": b""}
+    assert load(write(tmp_path, {"cat/1.png": png(9), **left})).classes == ("cat",)
+
+
+def test_two_splits_in_one_zip_are_refused(tmp_path):
+    path = as_zip(tmp_path, {"train/cat/1.png": png(9), "test/cat/1.png": png(9)})
+    with pytest.raises(DataError, match=r"found both train/cat and test/cat"):
+        load(path)
+
+
+def test_sixteen_bits_are_refused(tmp_path):
+    path = as_folder(tmp_path, {"cat/1.png": png(999, mode="I;16")})
+    with pytest.raises(DataError, match=r"cat/1\.png: expected 8 bits for each channel"):
+        load(path)

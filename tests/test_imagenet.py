@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from invlib import models, results, runner
 from invlib.canvas import Canvas
-from invlib.datasets import DataError, load
+from invlib.datasets import DataError, ItemSet, load
 from invlib.metrics import far_mean, normalised_accuracy
 from invlib.models import VGG, VGGTable, WeightsError, squeezenet
 from invlib.studies import imagenet
@@ -298,3 +298,15 @@ def test_the_squeezenet_path(tmp_path, monkeypatch):
         else:
             assert not torch.equal(first, features["features.0.weight"].flip(1))
             assert (canvas.mean, canvas.std) == (models.IMAGENET_MEAN, models.IMAGENET_STD)
+
+
+def test_pictures_are_the_first_of_the_official_file(monkeypatch):
+    # A full download has more pictures than the prefix that the stored runs used.
+    n = imagenet.PICTURES + 5
+    pictures = ItemSet(
+        torch.zeros(n, 1, 2, 2, dtype=torch.uint8), torch.arange(n) % 10, tuple("abcdefghij"), "p"
+    )
+    monkeypatch.setattr(imagenet, "load", lambda name, split: pictures)
+    imagenet._pictures.cache_clear()
+    assert len(imagenet._pictures("cifar10", None, 1)) == imagenet.PICTURES == 12_000
+    imagenet._pictures.cache_clear()

@@ -231,10 +231,11 @@ def test_own_results_come_first_and_done_before_everything(toy, finished):
     stored.write_bytes(own.read_bytes())
     assert find(RUN, expected, finished) == ("done", own)
     DAMAGES["cut short"](own)
-    assert find(RUN, expected, finished) == ("done", stored)
-    DAMAGES["cut short"](stored)
-    assert find(RUN, expected, finished) == ("damaged", own)
+    assert find(RUN, expected, finished) == ("damaged", own)  # never passed over in silence
     own.unlink()
+    assert find(RUN, expected, finished) == ("done", stored)
+    assert find(RUN, expected, finished, shipped=False) == ("missing", None)
+    DAMAGES["cut short"](stored)
     assert find(RUN, expected, finished) == ("damaged", stored)
 
 

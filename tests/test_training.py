@@ -198,13 +198,38 @@ def test_a_rate_of_a_million_ruins_a_deep_network(halves):
     assert record.outcome in ("collapsed", "diverged") and record.steps < 200
 
 
+def test_batch_statistics_are_of_the_whole_batch(halves, monkeypatch):
+    monkeypatch.setattr(training, "chunk_size", lambda canvas, device: 1)  # refused by BatchNorm
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(144, 2))
+    fit(model, CANVAS, halves, CANVAS.one_location(), Recipe(steps=3, batch=8, goal=None))
+    assert model[0].num_batches_tracked == 3
+
+
+def test_fewer_outputs_than_classes_are_refused(halves):
+    with pytest.raises(ValueError, match="has 2 classes, the model gives 1 logits"):
+        fit(Linear(classes=1), CANVAS, halves, CANVAS.one_location())
+
+
 # The positive control
+
+
+def test_the_second_try_draws_anew(halves):
+    seeds = []
+
+    def make(seed):
+        seeds.append(seed)
+        return Linear()
+
+    fit_with_control(make, CANVAS, halves, halves, Recipe(steps=1, goal=None), 2.0, 3)
+    assert seeds == [3, 1003]
 
 
 def control(makes, halves, threshold, recipe=None):
     recipe = recipe or Recipe(steps=30, batch=8, rate=0.01, warmup=2, goal=None)
     networks = iter(makes)
-    return fit_with_control(lambda: next(networks), CANVAS, halves, halves, recipe, threshold, 0)
+    return fit_with_control(
+        lambda seed: next(networks), CANVAS, halves, halves, recipe, threshold, 0
+    )
 
 
 def test_a_passed_control_needs_one_try(halves):
@@ -245,7 +270,9 @@ def test_the_control_is_measured_at_the_trained_place(halves):
 
     recipe = Recipe(steps=1, batch=4, rate=0.0)
     for place, expected in (((2, 3), 1.0), ((6, 6), 0.0)):
-        _, attempts = fit_with_control(There, CANVAS, halves, halves, recipe, 0.9, 0, place=place)
+        _, attempts = fit_with_control(
+            lambda seed: There(), CANVAS, halves, halves, recipe, 0.9, 0, place=place
+        )
         assert attempts[0]["control"] == expected
 
 

@@ -4,6 +4,8 @@ A network, pretrained or not, learns the items of a set at one place; how well d
 elsewhere?
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -106,6 +108,9 @@ class Settings:
     needs: str = ""
 
 
+PICTURES = 12_000
+"""Natural pictures that stand in for ImageNet: the first so many of the official training file."""
+
 _OBJECTS = (
     Items("objects10", test=None, per_class=None),
     Items("objects2", test=None, per_class=None),
@@ -190,10 +195,10 @@ PAPER = Settings(
     channels=3,
     grid=paper_grid(),
     sets=(
-        Items("emnist_letters", test="test", per_class=None, held_out=20),
-        Items("fashion_mnist", test="test", per_class=None, held_out=20),
-        Items("kmnist", test="test", per_class=None, held_out=20),
-        Items("mnist", test="test", per_class=None, held_out=20),
+        Items("emnist_letters", test="test", per_class=None, held_out=52),
+        Items("fashion_mnist", test="test", per_class=None, held_out=52),
+        Items("kmnist", test="test", per_class=None, held_out=52),
+        Items("mnist", test="test", per_class=None, held_out=52),
         *_OBJECTS,
     ),
     conditions={
@@ -219,8 +224,6 @@ def resolve(settings: Settings, condition: str) -> dict[str, Any]:
         for unused in ("pictures", "pretrain", "sizes"):
             del plain[unused]
     # As JSON gives it back, so that the fingerprint of a file's settings is the same.
-    import json
-
     return json.loads(json.dumps(plain))
 
 
@@ -232,31 +235,38 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
         trained place), ``failed``, ``attempts``, ``map`` and ``map_held_out`` (accuracy over the
         grid, training and held-out items), ``canvas`` and ``far`` (normalised means over the grid
         and over the places without overlap), ``canvas_held_out``, ``far_held_out``, and for
-        pictures ``pretraining``.
+        pictures ``pretraining``, for ImageNet ``weights`` (file and sha256).
+
+    Raises:
+        DataError: when a set is missing or damaged, before anything is trained.
+        WeightsError: when the ImageNet weights are missing, likewise.
     """
     condition = settings["condition"]
     recipe = Recipe(**condition["recipe"])
+    # What is missing is found before anything is trained.
+    sets = [
+        (each["name"], *choose(**each))
+        for each in settings["sets"]
+        if not condition["sets"] or each["name"] in condition["sets"]
+    ]
+    weights = _weights_record(settings)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     start, pretraining = _start(settings, seed, device)
     rows = []
-    for chosen in settings["sets"]:
-        if condition["sets"] and chosen["name"] not in condition["sets"]:
-            continue
-        colour = ItemSet.rgb if settings["channels"] == 3 else ItemSet.grey
-        items, held_out = choose(**chosen)
-        items = colour(items)
+    for name, items, held_out in sets:
+        items = _prepared(items, settings)
         canvas = canvas_of(settings, items)
         classes = len(items.classes)
 
-        def make(classes: int = classes) -> nn.Module:
+        def make(seed: int, classes: int = classes) -> nn.Module:
             return _network(settings, start, classes, seed, device)
 
         shown = _shown(items, settings)
         model, attempts = fit_with_control(
-            make, canvas, items, shown, recipe, settings["control"], seed, chosen["name"]
+            make, canvas, items, shown, recipe, settings["control"], seed, name
         )
         row: dict[str, Any] = {
-            "set": chosen["name"],
+            "set": name,
             "classes": classes,
             "control": attempts[-1]["control"],
             "failed": attempts[-1]["failed"],
@@ -264,9 +274,13 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
         }
         row |= _measure(model, canvas, shown, settings, "")
         row |= _measure(
-            model, canvas, held_out and _shown(colour(held_out), settings), settings, "_held_out"
+            model,
+            canvas,
+            held_out and _shown(_prepared(held_out, settings), settings),
+            settings,
+            "_held_out",
         )
-        rows.append(row | {"attempts": attempts, "pretraining": pretraining})
+        rows.append(row | {"attempts": attempts, "pretraining": pretraining, "weights": weights})
     return rows
 
 
@@ -293,9 +307,10 @@ def choose(
 def stimuli(settings: Settings) -> list[ItemSet]:
     """The items of each set; embedded sets where the data root has not all of them."""
     try:
-        return [choose(**asdict(each))[0] for each in settings.sets]
+        sets = [choose(**asdict(each))[0] for each in settings.sets]
     except DataError:
-        return [load(name) for name in ("glyphs", "digits", "objects10", "objects2")]
+        sets = [load(name) for name in ("glyphs", "digits", "objects10", "objects2")]
+    return [items.grey() for items in sets] if settings.channels == 1 else sets
 
 
 def augmentations(settings: Settings) -> tuple[dict[str, Any], ItemSet]:
@@ -308,6 +323,7 @@ def augmentations(settings: Settings) -> tuple[dict[str, Any], ItemSet]:
         pictures = load("cifar10")
     except DataError:
         pictures = load("objects10")
+    pictures = pictures.grey() if settings.channels == 1 else pictures
     return {
         "random places": RandomSizeAndPlace(canvas, *settings.sizes),
         "random crops": RandomResizedCrop(canvas),
@@ -370,6 +386,7 @@ def _network(
 def _pictures(name: str, per_class: int | None, channels: int) -> ItemSet:
     items = load(name, "train")
     items = items if per_class is None else items.first(per_class)
+    items = items.take(torch.arange(min(len(items), PICTURES)))
     return items.rgb() if channels == 3 else items.grey()
 
 
@@ -391,6 +408,21 @@ def _start(
     model = models.vgg(settings["network"], len(items.classes), settings["channels"], seed)
     training = fit(model.to(device), canvas, items, augmentation, recipe, seed, pictures["name"])
     return model.state_dict(), asdict(training)
+
+
+def _prepared(items: ItemSet, settings: dict[str, Any]) -> ItemSet:
+    """Items of the canvas's size and channels; grey ones are resized before they are repeated."""
+    items = items.grey() if settings["channels"] == 1 else items
+    items = items.resized((settings["item"], settings["item"]))
+    return items.rgb() if settings["channels"] == 3 else items
+
+
+def _weights_record(settings: dict[str, Any]) -> dict[str, str] | None:
+    """Which file of ImageNet weights is used: there is more than one for a network."""
+    if settings["condition"]["start"] != "imagenet":
+        return None
+    weights, path = models.find_weights(settings["network"])
+    return {"file": weights.file, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _shown(items: ItemSet, settings: dict[str, Any]) -> ItemSet:

@@ -116,6 +116,18 @@ def test_generated_parts_have_a_source():
         assert callable(getattr(pages, name, None)), f"book/pages.py has no function {name}"
 
 
+def test_every_setting_is_on_the_settings_page():
+    from dataclasses import fields
+
+    from invlib.studies import imagenet
+    from invlib.training import Recipe
+
+    listed = {entry["setting"] for entry in yaml.safe_load(text("book/choices.yml"))}
+    plain = {field.name for field in fields(imagenet.Settings)}
+    recipe = {f"recipe.{field.name}" for field in fields(Recipe)}
+    assert plain - {"conditions", "pretrain", "needs"} | recipe <= listed
+
+
 def test_bounds_are_lower_bounds_that_the_pins_satisfy():
     lines = text("constraints.txt").splitlines()
     pins = {pin.name.lower(): pin for pin in map(Requirement, filter(is_requirement, lines))}
