@@ -54,7 +54,8 @@ def settings() -> str:
                 "choice": entry["choice"].strip(),
             }
         )
-    return pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)
+    columns = ["setting", "choice", "tag", *profiles]
+    return pd.DataFrame(rows)[columns].to_markdown(index=False, disable_numparse=True)
 
 
 def calibration() -> str:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from IPython.display import Markdown, display
+from IPython.display import HTML, Markdown, display
 
 from invlib import results, runner
 from invlib.studies import study_of
@@ -38,9 +38,9 @@ def measurements(
     return table[table.seed < seeds] if seeds else table
 
 
-def table(frame: "pd.DataFrame") -> Markdown:
+def table(frame: "pd.DataFrame") -> HTML:
     """A table of text and numbers."""
-    return Markdown(frame.to_markdown(index=False))
+    return HTML(frame.to_html(index=False, border=0, justify="left"))
 
 
 def glue(**values: object) -> None:
