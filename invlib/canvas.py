@@ -170,7 +170,7 @@ class Canvas:
         scale, shift = self._scale(channels, device)
         colour = torch.as_tensor(self.background, dtype=torch.float32, device=device)
         empty = (colour * scale + shift).expand(channels)
-        pixels = torch.addcmul(shift, images.permute(0, 2, 3, 1).float(), scale)
+        pixels = torch.addcmul(shift, images.permute(0, 2, 3, 1).contiguous().float(), scale)
         height, line = self.size[0], self.size[1] * channels
         canvas = empty.repeat(self.size[1]).expand(n, height, line).contiguous()
         if isinstance(places, tuple):

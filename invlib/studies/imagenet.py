@@ -127,7 +127,7 @@ _WARM = Recipe(steps=1500, batch=64, rate=0.001, goal=0.95, window=50, warmup=10
 _SMOKE = Recipe(steps=100, batch=8, rate=0.005, goal=0.9, window=5)
 _PAPER = Recipe(steps=5000, batch=32, rate=0.001, goal=0.95, window=5, hold=200)
 _SQUEEZE = Recipe(steps=800, batch=32, rate=0.0001, goal=0.95, window=30)
-_SQUEEZE_WARM = Recipe(steps=800, batch=32, rate=0.001, goal=0.95, window=30, warmup=100)
+_SQUEEZE_WARM = Recipe(steps=1500, batch=32, rate=0.001, goal=0.95, window=30, warmup=100)
 
 SMOKE = Settings(
     network="smoke",
