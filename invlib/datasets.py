@@ -525,8 +525,9 @@ def _decode(data: bytes, named: str, size: tuple[int, int] | None) -> np.ndarray
             array = np.asarray(converted)
     except DataError:
         raise
+    except UnidentifiedImageError as error:  # its own text names a buffer in memory
+        raise DataError(f"{named}: not an image, damaged or cut short") from error
     except (
-        UnidentifiedImageError,
         OSError,
         SyntaxError,
         ValueError,
