@@ -38,6 +38,21 @@ def measurements(
     return table[table.seed < seeds] if seeds else table
 
 
+def counts(measurements: "pd.DataFrame") -> "pd.DataFrame":
+    """How many networks of each condition were taught, trained twice, and failed their control."""
+    tries = measurements.attempts.map(len)
+    return (
+        measurements.assign(repeated=tries > 1)
+        .groupby("condition", sort=False, as_index=False)
+        .agg(
+            seeds=("seed", "nunique"),
+            networks=("seed", "size"),
+            repeated=("repeated", "sum"),
+            failed=("failed", "sum"),
+        )
+    )
+
+
 def table(frame: "pd.DataFrame") -> HTML:
     """A table of text and numbers."""
     return HTML(frame.to_html(index=False, border=0, justify="left"))

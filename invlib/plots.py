@@ -178,8 +178,9 @@ def heatmaps(
             maps = passed[(passed.condition == condition) & (passed.set == name)][column]
             if len(maps):
                 heatmap(np.mean(np.stack(maps.tolist()), axis=0), grid, place, ax)
-            else:
-                ax.axis("off")
+            else:  # not measured; the row keeps its label
+                ax.set_frame_on(False)
+                ax.tick_params(length=0, labelleft=False, labelbottom=False)
             if row == 0:
                 ax.set_title(SETS[name], fontsize=10)
             ax.set(xticks=(grid[0], grid[-1]), yticks=(grid[0], grid[-1]))
