@@ -84,13 +84,11 @@ def verdicts(study: str, root: str | Path | None = None) -> Iterator[Verdict]:
     planned = study_of(study)
     for claim in (c for c in CLAIMS if c.study == study):
         for profile, conditions in claim.conditions.items():
-            measured_rows = results.table(study, profile, root)
+            every = results.table(study, profile, root)
             settings = planned.settings(profile)
             for condition in conditions:
-                rows = measured_rows
-                if len(rows):
-                    rows = rows[rows.condition == condition]
-                seeds = f"{rows.seed.nunique() if len(rows) else 0} of {settings.seeds}"
+                rows = every[every.condition == condition]
+                seeds = f"{rows.seed.nunique()} of {settings.seeds}"
                 if len(rows):
                     verdict, measured = claim.judge(rows)
                 else:
