@@ -45,12 +45,13 @@ class Canvas:
     Args:
         size: the canvas in pixels, one number or (height, width).
         item: the items in pixels, likewise.
-        background: the colour, 0 to 255, one number or one per channel.
+        background: the colour, 0 to 255, one number or one per channel; or one image for all
+            canvases, uint8 (channels, height, width).
         mean: taken off pixel / 255 before the network sees it, one number or one per channel.
         std: divides what is left.
 
     Raises:
-        PlaceError: when the item is larger than the canvas.
+        PlaceError: when the item is larger than the canvas, or the background has another size.
 
     >>> canvas = Canvas(224, item=50)
     >>> canvas.leftmost_centred
@@ -61,7 +62,7 @@ class Canvas:
         self,
         size: int | Pair,
         item: int | Pair,
-        background: float | Sequence[float] = 0,
+        background: float | Sequence[float] | Tensor = 0,
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
     ) -> None:
@@ -72,6 +73,12 @@ class Canvas:
                 f"an item of {self.item[0]} x {self.item[1]} pixels does not fit a canvas of "
                 f"{self.size[0]} x {self.size[1]}"
             )
+        if isinstance(background, Tensor) and background.ndim > 1:
+            if background.shape[1:] != self.size:
+                raise PlaceError(
+                    f"expected a background of (channels, {self.size[0]}, {self.size[1]}), "
+                    f"found {tuple(background.shape)}"
+                )
         self.background = background
         self.mean = mean
         self.std = std
@@ -160,23 +167,13 @@ class Canvas:
         Raises:
             PlaceError: when the images have another size, or a place is not legal.
         """
-        n, channels, *item = images.shape
-        if tuple(item) != self.item:
-            raise PlaceError(
-                f"expected items of {self.item[0]} x {self.item[1]} pixels, "
-                f"found {item[0]} x {item[1]}; Canvas.prepare resizes them"
-            )
+        pixels = self.normalise(images).permute(0, 2, 3, 1)
+        n, *item, channels = pixels.shape
         device = images.device
-        scale, shift = self._scale(channels, device)
-        colour = torch.as_tensor(self.background, dtype=torch.float32, device=device)
-        empty = (colour * scale + shift).expand(channels)
-        pixels = torch.addcmul(shift, images.permute(0, 2, 3, 1).contiguous().float(), scale)
+        empty = self.empty(channels, device).permute(0, 2, 3, 1)
         height, line = self.size[0], self.size[1] * channels
-        canvas = empty.repeat(self.size[1]).expand(n, height, line).contiguous()
-        if isinstance(places, tuple):
-            places = torch.tensor([self._legal(places)]).expand(n, 2)
-        self._check(places)
-        row, column = places.to(device).unbind(1)
+        canvas = empty.reshape(1, height, line).expand(n, height, line).clone()
+        row, column = self.legal(places, n).to(device).unbind(1)
         # A view of every window an item may fill: one index per image picks its own.
         windows = canvas.as_strided(
             (n, self.last[0] + 1, self.last[1] + 1, item[0], item[1] * channels),
@@ -184,6 +181,51 @@ class Canvas:
         )
         windows[torch.arange(n, device=device), row, column] = pixels.flatten(2)
         return canvas.view(n, *self.size, channels).permute(0, 3, 1, 2)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Items as a network sees them: (pixel / 255 - mean) / std.
+
+        Args:
+            images: uint8 (n, channels, item height, item width).
+
+        Returns:
+            float32 of the same shape, channels last in memory.
+
+        Raises:
+            PlaceError: when the images have another size.
+        """
+        if tuple(images.shape[2:]) != self.item:
+            raise PlaceError(
+                f"expected items of {self.item[0]} x {self.item[1]} pixels, "
+                f"found {images.shape[2]} x {images.shape[3]}; Canvas.prepare resizes them"
+            )
+        scale, shift = self._scale(images.shape[1], images.device)
+        pixels = torch.addcmul(shift, images.permute(0, 2, 3, 1).contiguous().float(), scale)
+        return pixels.permute(0, 3, 1, 2)
+
+    def empty(self, channels: int, device: torch.device | None = None) -> Tensor:
+        """The canvas without an item, normalised: float32 (1, channels, height, width)."""
+        scale, shift = self._scale(channels, device)
+        colour = torch.as_tensor(self.background, dtype=torch.float32, device=device)
+        colour = colour.movedim(0, -1) if colour.ndim == 3 else colour
+        return (colour * scale + shift).expand(1, *self.size, channels).permute(0, 3, 1, 2)
+
+    def legal(self, places: Tensor | Pair, n: int) -> Tensor:
+        """Places as int64 (n, 2).
+
+        Args:
+            places: int64 (n, 2), or one (row, column) for all.
+            n: how many are needed.
+
+        Raises:
+            PlaceError: when a place is not legal, or there is another number of them.
+        """
+        if isinstance(places, tuple):
+            return torch.tensor([self._legal(places)]).expand(n, 2)
+        if places.shape != (n, 2):
+            raise PlaceError(f"expected {n} places (row, column), found {tuple(places.shape)}")
+        self._check(places)
+        return places
 
     def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
         """Mean and standard deviation of each channel over canvases with these items.
@@ -193,18 +235,23 @@ class Canvas:
 
         Returns:
             Two lists with one number per channel, in units of pixel / 255.
+
+        Raises:
+            ValueError: when the background is an image.
         """
         spread = torch.linspace(0, len(items) - 1, min(len(items), 1000)).long()
         pixels = self.prepare(items.take(spread)).images.double() / 255
         channels = pixels.shape[1]
         background = torch.as_tensor(self.background, dtype=torch.float64) / 255
+        if background.ndim > 1:
+            raise ValueError("statistics are the same at every place on a constant colour only")
         share = self.item[0] * self.item[1] / (self.size[0] * self.size[1])
         empty = background.expand(channels)
         mean = share * pixels.mean((0, 2, 3)) + (1 - share) * empty
         square = share * (pixels**2).mean((0, 2, 3)) + (1 - share) * empty**2
         return mean.tolist(), (square - mean**2).sqrt().tolist()
 
-    def _scale(self, channels: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    def _scale(self, channels: int, device: torch.device | None) -> tuple[Tensor, Tensor]:
         mean = torch.as_tensor(self.mean, dtype=torch.float32, device=device)
         std = torch.as_tensor(self.std, dtype=torch.float32, device=device)
         background = torch.as_tensor(self.background)

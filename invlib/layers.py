@@ -1,0 +1,330 @@
+"""What a network's layers look at, and a walk through its graph with maps that are known in part.
+
+Both shortcuts (``propagation``, ``dense``) hand a value that stands for feature maps through the
+graph of a network. A layer that looks at a neighbourhood, a function of each value alone and a join
+of branches have rules for such values; for anything else the value becomes the whole maps, an
+ordinary tensor, and the network goes on as it is.
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
+
+Pair = tuple[int, int]
+
+
+class NotTraced(ValueError):
+    """A network's graph cannot be told from its code."""
+
+
+@dataclass(frozen=True, eq=False)
+class Local:
+    """A convolution or pooling: each output cell sees a neighbourhood.
+
+    Attributes:
+        kernel: cells it spans (rows, columns), dilation included.
+        stride: cells from one neighbourhood to the next.
+        before: padding before the map.
+        after: padding behind it.
+        value: of the padding.
+        plain: the layer as it is.
+        valid: the layer without its padding.
+        ceil: an incomplete neighbourhood at the end counts.
+        maximum: it commutes with ReLU.
+    """
+
+    kernel: Pair
+    stride: Pair
+    before: Pair
+    after: Pair
+    value: float
+    plain: Callable[[Tensor], Tensor]
+    valid: Callable[[Tensor], Tensor]
+    ceil: bool = False
+    maximum: bool = False
+
+    def axis(self, i: int) -> tuple[int, int, int, int, bool]:
+        """Kernel, stride, padding before and behind, ceil on one axis."""
+        return self.kernel[i], self.stride[i], self.before[i], self.after[i], self.ceil
+
+    @property
+    def padded(self) -> bool:
+        """Whether it looks beyond the map."""
+        return any((*self.before, *self.after)) or self.ceil
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise:
+    """A function of each value alone; ``relu``: it is ReLU."""
+
+    function: Callable[[Tensor], Tensor]
+    relu: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """Several maps of one size joined cell by cell; ``stacks``: it commutes with ReLU."""
+
+    function: Callable[[list[Tensor]], Tensor]
+    stacks: bool = False
+
+
+Layer = Local | Pointwise | Join
+
+
+class Partial(Protocol):
+    """Feature maps that are known in part."""
+
+    def local(self, layer: Local, align: Pair, known: Any) -> Self | None:
+        """Behind a neighbourhood layer; None where there is no shortcut."""
+
+    def pointwise(self, layer: Pointwise, known: Any) -> Self:
+        """Behind a function of each value."""
+
+    def joined(self, layer: Join, parts: "list[Self]", known: Any) -> Self | None:
+        """Joined with others (itself among them)."""
+
+    def whole(self) -> Tensor:
+        """The whole maps."""
+
+
+class Graph:
+    """A network's operations, as they are in its present mode.
+
+    Args:
+        model: the network.
+
+    Attributes:
+        graph: its torch.fx graph.
+        outputs: name of a submodule -> the node of its output.
+        layers: the nodes with a rule.
+        spatial: nodes of convolutions and poolings, with a rule or not.
+        align: for a node in front of a pooling with kernel = stride: that stride.
+
+    Raises:
+        NotTraced: where torch.fx cannot follow the code.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        tracer = _Tracer()
+        own = set(vars(model))
+        try:
+            self.graph = tracer.trace(model)
+        except Exception as error:  # whatever a forward does with a proxy
+            raise NotTraced(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
+        finally:
+            constants = set(vars(model)) - own
+            for name in constants:
+                delattr(model, name)
+        inputs = [n for n in self.graph.nodes if n.op == "placeholder" and not n.args]
+        if constants or len(inputs) != 1:
+            raise NotTraced(
+                f"{type(model).__name__} makes tensors of its own or has not just one input"
+            )
+        self.outputs = tracer.outputs
+        modules = dict(model.named_modules())
+        found = ((node, _describe(node, modules)) for node in self.graph.nodes)
+        self.layers: dict[fx.Node, Layer] = {node: layer for node, layer in found if layer}
+        self.spatial = {
+            node
+            for node in self.graph.nodes
+            if isinstance(self.layers.get(node), Local)
+            or isinstance(modules.get(str(node.target)), _ConvNd | _MaxPoolNd | _AvgPoolNd)
+        }
+        self.align = {node: self._pooling_behind(node) for node in self.layers}
+
+    def looks_further(self, node: fx.Node) -> bool:
+        """Whether a neighbourhood layer comes after a node, or the node is one."""
+        nodes = list(self.graph.nodes)
+        return any(each in self.spatial for each in nodes[nodes.index(node) :])
+
+    def _pooling_behind(self, node: fx.Node) -> Pair:
+        while len(node.users) == 1:
+            node = next(iter(node.users))
+            layer = self.layers.get(node)
+            if isinstance(layer, Local):
+                pools = layer.kernel == layer.stride and not layer.padded
+                return layer.stride if pools else (1, 1)
+            if not isinstance(layer, Pointwise):
+                break
+        return 1, 1
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Node] = {}
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        out = super().call_module(m, forward, args, kwargs)
+        if isinstance(out, fx.Proxy):
+            self.outputs[self.path_of_module(m)] = out.node
+        return out
+
+
+class Walk(fx.Interpreter):
+    """Runs a network's graph on a value known in part.
+
+    Args:
+        model: the network.
+        graph: its graph.
+        known: node -> what the value's class keeps of it between walks.
+    """
+
+    def __init__(
+        self, model: nn.Module, graph: Graph, known: dict[fx.Node, Any] | None = None
+    ) -> None:
+        super().__init__(model, graph=graph.graph)
+        self.steps, self.known = graph, known
+        self.stopped: fx.Node | None = None  # where the first operation without a rule was met
+
+    def run(self, x: Any, until: fx.Node | None = None) -> Any:  # type: ignore[override]
+        """The network's output, or the value behind a node."""
+        self.env, self.args_iter = {}, iter([x])
+        for node in self.graph.nodes:
+            value = self.env[node] = self.run_node(node)
+            if node.op == "output" or node is until:
+                return value
+            for used in self.user_to_last_uses.get(node, []):
+                del self.env[used]
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The value of a node."""
+        held = [i for i in n.all_input_nodes if hasattr(self.env[i], "whole")]
+        if held:
+            value = self._shortcut(n, held)
+            if value is not None:
+                return value
+            if n not in self.steps.layers:
+                self.stopped = self.stopped or n
+            for node in held:  # From here on it is plain, also for the others who use it.
+                if hasattr(self.env[node], "whole"):
+                    self._replace(self.env[node], self.env[node].whole())
+        return super().run_node(n)
+
+    def _shortcut(self, n: fx.Node, held: list[fx.Node]) -> Any:
+        layer = self.steps.layers.get(n)
+        if layer is None or len(held) < len(n.all_input_nodes):
+            return None
+        known = None if self.known is None else self.known.get(n)
+        value = self.env[held[0]]
+        if isinstance(layer, Local):
+            out = value.local(layer, self.steps.align[n], known)
+        elif isinstance(layer, Pointwise):
+            out = value.pointwise(layer, known)
+        else:
+            nodes = n.args[0] if isinstance(n.args[0], list | tuple) else n.args
+            out = value.joined(layer, [self.env[node] for node in nodes], known)
+        if out is not None and self.known is not None:
+            self.known[n] = out.background
+        if out is not None and _in_place(n, self.module):
+            self._replace(value, out)
+        return out
+
+    def _replace(self, old: Any, new: Any) -> None:
+        for node, value in self.env.items():
+            if value is old:
+                self.env[node] = new
+
+
+_POINTWISE = (
+    nn.Identity, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh
+)  # fmt: skip
+_FUNCTIONS = (F.gelu, F.silu, F.leaky_relu, F.elu, torch.sigmoid, torch.tanh)
+_JOINS: dict[Any, Join] = {
+    **dict.fromkeys((operator.add, operator.iadd, torch.add), Join(lambda x: x[0] + x[1])),
+    **dict.fromkeys((torch.cat, torch.concat), Join(lambda x: torch.cat(x, 1), stacks=True)),
+}
+
+
+def _describe(node: fx.Node, modules: dict[str, nn.Module]) -> Layer | None:
+    """The rule of a node; None for an operation that is not known."""
+    target, constants = node.target, node.args[1:]
+    if node.op == "call_module":
+        return _describe_module(modules[str(target)])
+    if any(isinstance(each, fx.Node) for each in (*constants, *node.kwargs.values())):
+        binary = len(node.args) == 2 and len(node.all_input_nodes) == 2 and not node.kwargs
+        return _JOINS.get(target) if binary and target not in (torch.cat, torch.concat) else None
+    if target in (torch.cat, torch.concat):
+        along = (*constants, *node.kwargs.values())
+        return _JOINS[target] if along == (1,) else None
+    if target in (F.relu, torch.relu, torch.relu_, "relu", "relu_"):
+        return Pointwise(F.relu, relu=True)
+    if target in (F.max_pool2d, F.avg_pool2d):
+        layer = nn.MaxPool2d if target is F.max_pool2d else nn.AvgPool2d
+        return _describe_module(layer(*constants, **node.kwargs))  # type: ignore[arg-type]
+    if target in _FUNCTIONS and not node.kwargs.get("inplace"):
+        return Pointwise(lambda x: target(x, *constants, **node.kwargs))  # type: ignore[operator]
+    return None
+
+
+def _describe_module(m: nn.Module) -> Layer | None:
+    if m._forward_hooks or m._forward_pre_hooks:
+        return None  # A hook wants to see whole maps.
+    kind = type(m)
+    if isinstance(m, nn.Conv2d) and kind is nn.Conv2d and m.padding_mode == "zeros":
+        left, right, top, bottom = m._reversed_padding_repeated_twice
+        kernel = tuple(d * (k - 1) + 1 for k, d in zip(m.kernel_size, m.dilation, strict=True))
+
+        def valid(x: Tensor) -> Tensor:
+            return F.conv2d(x, m.weight, m.bias, m.stride, 0, m.dilation, m.groups)
+
+        return Local(kernel, m.stride, (top, left), (bottom, right), 0.0, m, valid)
+    if isinstance(m, nn.MaxPool2d) and kind is nn.MaxPool2d and not m.return_indices:
+        size, stride, pad, dilation = map(
+            _pair, (m.kernel_size, m.stride or m.kernel_size, m.padding, m.dilation)
+        )
+        kernel = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True))
+
+        def valid(x: Tensor) -> Tensor:
+            return F.max_pool2d(x, size, stride, 0, dilation)
+
+        return Local(kernel, stride, pad, pad, -torch.inf, m, valid, m.ceil_mode, maximum=True)
+    if isinstance(m, nn.AvgPool2d) and kind is nn.AvgPool2d and not m.ceil_mode:
+        size, stride, pad = map(_pair, (m.kernel_size, m.stride or m.kernel_size, m.padding))
+        if any(pad) and not m.count_include_pad:
+            return None
+
+        def valid(x: Tensor) -> Tensor:
+            return F.avg_pool2d(x, size, stride, divisor_override=m.divisor_override)
+
+        return Local(size, stride, pad, pad, 0.0, m, valid)
+    if kind in (nn.ZeroPad2d, nn.ConstantPad2d) and min(m.padding) >= 0:
+        left, right, top, bottom = m.padding
+        value = float(getattr(m, "value", 0.0))
+        return Local((1, 1), (1, 1), (top, left), (bottom, right), value, m, lambda x: x)
+    if kind is nn.ReLU:
+        return Pointwise(F.relu, relu=True)
+    if isinstance(m, _BatchNorm):
+        return Pointwise(m) if kind is nn.BatchNorm2d and not _of_the_batch(m) else None
+    if isinstance(m, nn.Dropout | nn.Dropout2d):
+        return None if m.training else Pointwise(m)
+    return Pointwise(m) if kind in _POINTWISE and not getattr(m, "inplace", False) else None
+
+
+def trains_batch_norm(model: nn.Module) -> bool:
+    """Whether a BatchNorm takes its statistics from the batch, so that a map depends on all."""
+    return any(isinstance(m, _BatchNorm) and _of_the_batch(m) for m in model.modules())
+
+
+def _of_the_batch(m: _BatchNorm) -> bool:
+    return m.training or m.running_mean is None
+
+
+def _in_place(node: fx.Node, model: nn.Module) -> bool:
+    if node.op == "call_module":
+        return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
+    name = str(getattr(node.target, "__name__", node.target))
+    return bool(node.kwargs.get("inplace")) or name.endswith("_") or name == "iadd"
+
+
+def _pair(size: int | tuple[int, ...]) -> Pair:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
