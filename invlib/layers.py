@@ -106,7 +106,7 @@ class Graph:
         graph: its torch.fx graph.
         outputs: name of a submodule -> the node of its output.
         layers: the nodes with a rule.
-        spatial: nodes of convolutions and poolings, with a rule or not.
+        spatial: nodes of layers that look further than one cell, with a rule or not.
         align: for a node in front of a pooling with kernel = stride: that stride.
 
     Raises:
@@ -136,8 +136,8 @@ class Graph:
         self.spatial = {
             node
             for node in self.graph.nodes
-            if isinstance(self.layers.get(node), Local)
-            or isinstance(modules.get(str(node.target)), _ConvNd | _MaxPoolNd | _AvgPoolNd)
+            if (isinstance(layer := self.layers.get(node), Local) and layer.kernel != (1, 1))
+            or (not layer and spans(modules.get(str(node.target))))
         }
         self.align = {node: self._pooling_behind(node) for node in self.layers}
 
@@ -308,6 +308,12 @@ def _describe_module(m: nn.Module) -> Layer | None:
     if isinstance(m, nn.Dropout | nn.Dropout2d):
         return None if m.training else Pointwise(m)
     return Pointwise(m) if kind in _POINTWISE and not getattr(m, "inplace", False) else None
+
+
+def spans(module: nn.Module | None) -> bool:
+    """Whether a module is a convolution or pooling that looks further than one cell."""
+    kind = isinstance(module, _ConvNd | _MaxPoolNd | _AvgPoolNd)
+    return kind and getattr(module, "kernel_size", 1) not in (1, (1, 1))
 
 
 def trains_batch_norm(model: nn.Module) -> bool:

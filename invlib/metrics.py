@@ -12,9 +12,13 @@ from torch import nn
 
 from invlib.canvas import Canvas, Pair, PlaceError
 from invlib.datasets import ItemSet
+from invlib.propagation import Propagator
 from invlib.training import autocast, chunk_size, device_of
 
 Map = NDArray[np.float64]
+
+SHORT = 500
+"""Fewer canvases than this are not worth finding out what propagating would save."""
 
 
 def accuracy_map(
@@ -24,6 +28,7 @@ def accuracy_map(
     rows: Sequence[int] | None = None,
     columns: Sequence[int] | None = None,
     batch: int | None = None,
+    exact_path: str = "auto",
 ) -> Map:
     """Accuracy at each place of a grid (Biscione & Bowers 2020, sec. 2.2).
 
@@ -34,7 +39,8 @@ def accuracy_map(
         items: the items shown at every place; resized to the canvas's item size.
         rows: rows of the places; 19 evenly spaced ones if not given.
         columns: columns of the places; the same as the rows if not given.
-        batch: canvases in one forward pass; by the canvas's size if not given.
+        batch: canvases in one forward pass; by their size if not given.
+        exact_path: see ``propagation.Propagator``.
 
     Returns:
         float64 (rows, columns), from 0 to 1.
@@ -49,17 +55,23 @@ def accuracy_map(
     items = canvas.prepare(items)
     device = device_of(model)
     images, labels = items.images.to(device), items.labels.to(device)
-    batch = batch or chunk_size(canvas, device)
     n, total = len(items), len(items) * len(places)
+    if exact_path == "auto" and total < SHORT:
+        exact_path = "plain"
+    forward = Propagator(model, canvas, exact_path)
     right = torch.empty(total, dtype=torch.bool, device=device)
     training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), autocast(device):
-            for start in range(0, total, batch):
-                index = torch.arange(start, min(start + batch, total))
+        with torch.inference_mode(), autocast(device), forward.fixed_weights():
+            middle = (rows[len(rows) // 2], columns[len(columns) // 2])
+            propagates = forward.choose(images, middle) == "propagate"
+            batch = batch or chunk_size(canvas.item if propagates else canvas.size, device)
+            # Propagating, a batch shares its place, so that its windows are as small as can be.
+            shared = torch.arange(total).split(n if propagates else total)
+            for index in (part for each in shared for part in each.split(batch)):
                 item = (index % n).to(device)
-                logits = model(canvas.render(images[item], places[index // n]))
+                logits = forward(images[item], places[index // n])
                 if logits.shape[1] < len(items.classes):
                     raise ValueError(
                         f"{items.name} has {len(items.classes)} classes, "

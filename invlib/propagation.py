@@ -50,6 +50,7 @@ from invlib.layers import (
     NotTraced,
     Pointwise,
     Walk,
+    spans,
     trains_batch_norm,
 )
 from invlib.models import seeded
@@ -298,12 +299,13 @@ class Windowed:
         patches = [(a.starts, a.length) for a in axes]
         data = layer.function([p.regrown(patches, 0.0, p.lazy and not lazy) for p in parts])
         if known is None:
-            as_all = [
-                [a.widened(all_.stored, all_.low, all_.high) for a, all_ in zip(p.axes, axes)]
-                for p in parts
-            ]
-            known = layer.function([p.stored(c) for p, c in zip(parts, as_all)])
-        return Windowed(data, known, tuple(axes), self.at, lazy)
+            known = layer.function(
+                [
+                    p.stored([a.widened(b.stored, b.low, b.high) for a, b in each])
+                    for p, each in ((p, zip(p.axes, axes, strict=True)) for p in parts)
+                ]
+            )
+        return Windowed(data, known, (axes[0], axes[1]), self.at, lazy)
 
     def stored(self, cells: Sequence[tuple[int, ...]]) -> Tensor:
         """The background with these of its stored cells."""
@@ -514,23 +516,29 @@ class Propagator:
         finally:
             self._known = None
 
-    def choose(self, images: Tensor, places: Tensor | Pair) -> None:
+    def choose(self, images: Tensor, places: Tensor | Pair) -> str:
         """Settle the path for batches like this one; the first call does it where nobody did.
+
+        Returns:
+            The path.
 
         Raises:
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
-        try:
-            saving = self._saving(images, self.canvas.legal(places, len(images)))
-        except PathError as error:
-            if self.exact_path == "propagate":
-                raise
-            self.path, self.reason = "plain", str(error)
-            warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=3)
-            return
-        self.path = "propagate"
-        if self.exact_path == "auto" and saving < WORTHWHILE:
-            self.path, self.reason = "plain", f"it would save {saving:.2f} times the operations"
+        if self.exact_path != "plain":
+            self.path, self.reason = "propagate", ""
+            try:
+                saving = self._saving(images, self.canvas.legal(places, len(images)))
+                if self.exact_path == "auto" and saving < WORTHWHILE:
+                    self.path = "plain"
+                    self.reason = f"propagating would save {saving:.2f} times the operations only"
+            except PathError as error:
+                if self.exact_path == "propagate":
+                    raise
+                self.path, self.reason = "plain", str(error)
+                warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=3)
+        assert self.path is not None
+        return self.path
 
     def operations(self, images: Tensor, places: Tensor | Pair) -> tuple[int, int]:
         """Multiply-adds of a batch's forward pass on the plain path and when propagating."""
@@ -544,6 +552,10 @@ class Propagator:
 
     def _saving(self, images: Tensor, places: Tensor) -> float:
         """How many times the operations propagating saves; PathError where it is not possible."""
+        if not any(spans(m) for m in self.model.modules()):
+            if self.exact_path == "auto":
+                return 1.0
+            raise PathError(f"{type(self.model).__name__} has no convolution and no pooling")
         if trains_batch_norm(self.model):
             raise PathError("BatchNorm takes its statistics from the batch, all maps depend on it")
         known, self._known = self._known, None
@@ -581,9 +593,7 @@ class Propagator:
     def _plain(self, images: Tensor, places: Tensor | Pair) -> Any:
         return self.model(self.canvas.render(images, places).to(_dtype(self.model)))
 
-    def _propagate(
-        self, images: Tensor, places: Tensor | Pair, common: bool | None = None
-    ) -> Any:
+    def _propagate(self, images: Tensor, places: Tensor | Pair, common: bool | None = None) -> Any:
         places = self.canvas.legal(places, len(images))
         common = _common(places) if common is None else common
         device, dtype = images.device, _dtype(self.model)

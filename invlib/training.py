@@ -19,8 +19,10 @@ from torch.nn.functional import cross_entropy
 
 from invlib.canvas import Canvas, Pair, Placement
 from invlib.datasets import ItemSet
+from invlib.layers import trains_batch_norm
 from invlib.models import seeded
 from invlib.progress import bar
+from invlib.propagation import Propagator
 
 
 class Drawing(Protocol):
@@ -71,6 +73,7 @@ class Training:
         accuracy: running accuracy at the end, a fraction, with dropout on.
         seconds: wall time.
         precision: ``bfloat16`` (mixed) or ``float32``.
+        exact_path: ``propagate`` or ``plain``.
         recipe: the settings.
     """
 
@@ -79,6 +82,7 @@ class Training:
     accuracy: float
     seconds: float
     precision: str
+    exact_path: str
     recipe: Recipe
 
 
@@ -90,6 +94,7 @@ def fit(
     recipe: Recipe | None = None,
     seed: int = 0,
     label: str = "",
+    exact_path: str = "auto",
 ) -> Training:
     """Train a network in place, on its own device.
 
@@ -102,6 +107,7 @@ def fit(
         seed: of the sampling, the places and the dropout; the same seed gives the same weights on
             the same machine.
         label: shown before the progress bar.
+        exact_path: see ``propagation.Propagator``; an augmentation is always plain.
 
     Returns:
         What came of it. The model is left in training mode.
@@ -120,8 +126,14 @@ def fit(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate, fused=True)
-    chunk = chunk_size(canvas, device)
-    if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
+    forward: Callable[..., Tensor] = model
+    path, chunk = "plain", chunk_size(canvas.size, device)
+    if isinstance(placement, Placement):
+        forward = Propagator(model, placement.canvas, exact_path)
+        first = placement.places(items.labels[: recipe.batch], torch.Generator().manual_seed(seed))
+        path = forward.choose(images[: recipe.batch], first)
+        chunk = chunk_size(canvas.item, device) if path == "propagate" else chunk
+    if trains_batch_norm(model):
         chunk = recipe.batch  # its statistics are of the whole batch
     recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
     outcome, held, stuck, step, accuracy = "steps", -1, 0, 0, math.nan
@@ -131,12 +143,16 @@ def fit(
             if step <= recipe.warmup:
                 optimiser.param_groups[0]["lr"] = recipe.rate * step / recipe.warmup
             index = sample(recipe.batch, generator)
-            x = placement.draw(images[index.to(device)], items.labels[index], generator)
+            given: tuple[Tensor, ...] = images[index.to(device)], items.labels[index]
+            if isinstance(placement, Placement):
+                given = given[0], placement.places(given[1], generator)
+            else:
+                given = (placement.draw(*given, generator),)
             y = labels[index.to(device)]
             loss = right = 0.0
-            for part, target in zip(x.split(chunk), y.split(chunk), strict=True):
+            for *part, target in zip(*(each.split(chunk) for each in (*given, y)), strict=True):
                 with autocast(device):
-                    logits = model(part)
+                    logits = forward(*part)
                 if logits.shape[1] < len(items.classes):
                     raise ValueError(
                         f"{items.name} has {len(items.classes)} classes, "
@@ -171,7 +187,7 @@ def fit(
                 progress.update(10)
     seconds = time.perf_counter() - began
     precision = "bfloat16" if has_bf16(device) else "float32"
-    return Training(outcome, step, accuracy, seconds, precision, recipe)
+    return Training(outcome, step, accuracy, seconds, precision, path, recipe)
 
 
 def fit_with_control(
@@ -234,13 +250,13 @@ def balanced(labels: Tensor) -> Callable[[int, torch.Generator | None], Tensor]:
     return sample
 
 
-def chunk_size(canvas: Canvas, device: torch.device) -> int:
-    """Canvases computed at once: few enough for a processor's cache, enough to fill a GPU.
+def chunk_size(size: Pair, device: torch.device) -> int:
+    """Pictures computed at once: few enough for a processor's cache, enough to fill a GPU.
 
     Gradients add up over the chunks of a batch; on a processor this is faster, not only smaller.
     """
     pixels = 2**23 if device.type == "cuda" else 2**18
-    return max(1, pixels // (canvas.size[0] * canvas.size[1]))
+    return max(1, pixels // (size[0] * size[1]))
 
 
 def device_of(model: nn.Module) -> torch.device:
