@@ -8,7 +8,7 @@ from types import ModuleType
 
 from invlib.canvas import Canvas
 from invlib.datasets import ItemSet, load
-from invlib.metrics import accuracy_map, normalised_accuracy
+from invlib.metrics import accuracy_map, normalised_accuracy, sensitivity_map
 from invlib.training import Recipe, fit
 
 __version__ = "0.1.0"
@@ -20,6 +20,7 @@ __all__ = [
     "fit",
     "load",
     "normalised_accuracy",
+    "sensitivity_map",
 ]
 
 _LAZY = ("augmentation", "chapter", "claims", "models", "plots", "results", "runner", "studies")

@@ -17,6 +17,10 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from invlib.models import seeded
 
 Pair = tuple[int, int]
 
@@ -221,8 +225,8 @@ class Walk(fx.Interpreter):
         elif isinstance(layer, Pointwise):
             out = value.pointwise(layer, known)
         else:
-            nodes = n.args[0] if isinstance(n.args[0], list | tuple) else n.args
-            out = value.joined(layer, [self.env[node] for node in nodes], known)
+            parts = tree_leaves(n.args[0] if isinstance(n.args[0], list | tuple) else n.args)
+            out = value.joined(layer, [self.env[node] for node in parts], known)
         if out is not None and self.known is not None:
             self.known[n] = out.background
         if out is not None and _in_place(n, self.module):
@@ -262,7 +266,7 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module]) -> Layer | None:
         layer = nn.MaxPool2d if target is F.max_pool2d else nn.AvgPool2d
         return _describe_module(layer(*constants, **node.kwargs))  # type: ignore[arg-type]
     if target in _FUNCTIONS and not node.kwargs.get("inplace"):
-        return Pointwise(lambda x: target(x, *constants, **node.kwargs))  # type: ignore[operator]
+        return Pointwise(lambda x: target(x, *constants, **node.kwargs))
     return None
 
 
@@ -272,17 +276,17 @@ def _describe_module(m: nn.Module) -> Layer | None:
     kind = type(m)
     if isinstance(m, nn.Conv2d) and kind is nn.Conv2d and m.padding_mode == "zeros":
         left, right, top, bottom = m._reversed_padding_repeated_twice
-        kernel = tuple(d * (k - 1) + 1 for k, d in zip(m.kernel_size, m.dilation, strict=True))
+        kernel = _extent(m.kernel_size, m.dilation)
 
         def valid(x: Tensor) -> Tensor:
             return F.conv2d(x, m.weight, m.bias, m.stride, 0, m.dilation, m.groups)
 
-        return Local(kernel, m.stride, (top, left), (bottom, right), 0.0, m, valid)
+        return Local(kernel, _pair(m.stride), (top, left), (bottom, right), 0.0, m, valid)
     if isinstance(m, nn.MaxPool2d) and kind is nn.MaxPool2d and not m.return_indices:
         size, stride, pad, dilation = map(
             _pair, (m.kernel_size, m.stride or m.kernel_size, m.padding, m.dilation)
         )
-        kernel = tuple(d * (k - 1) + 1 for k, d in zip(size, dilation, strict=True))
+        kernel = _extent(size, dilation)
 
         def valid(x: Tensor) -> Tensor:
             return F.max_pool2d(x, size, stride, 0, dilation)
@@ -297,10 +301,9 @@ def _describe_module(m: nn.Module) -> Layer | None:
             return F.avg_pool2d(x, size, stride, divisor_override=m.divisor_override)
 
         return Local(size, stride, pad, pad, 0.0, m, valid)
-    if kind in (nn.ZeroPad2d, nn.ConstantPad2d) and min(m.padding) >= 0:
+    if isinstance(m, nn.ConstantPad2d) and min(m.padding) >= 0:
         left, right, top, bottom = m.padding
-        value = float(getattr(m, "value", 0.0))
-        return Local((1, 1), (1, 1), (top, left), (bottom, right), value, m, lambda x: x)
+        return Local((1, 1), (1, 1), (top, left), (bottom, right), m.value, m, lambda x: x)
     if kind is nn.ReLU:
         return Pointwise(F.relu, relu=True)
     if isinstance(m, _BatchNorm):
@@ -314,6 +317,24 @@ def spans(module: nn.Module | None) -> bool:
     """Whether a module is a convolution or pooling that looks further than one cell."""
     kind = isinstance(module, _ConvNd | _MaxPoolNd | _AvgPoolNd)
     return kind and getattr(module, "kernel_size", 1) not in (1, (1, 1))
+
+
+def counted(call: Callable[[], Any]) -> tuple[Any, int]:
+    """What a call returns, always with the same random numbers, and its multiply-adds."""
+    with seeded(0), FlopCounterMode(display=False) as counter:
+        out = call()
+    return out, counter.get_total_flops() // 2
+
+
+def agree(a: Any, b: Any) -> bool:
+    """Whether two outputs are the same to half their digits; NaN agrees with anything."""
+    return all(
+        bool(
+            ((x - y).abs().max() <= torch.finfo(x.dtype).eps ** 0.5 * x.abs().max())
+            | x.isnan().any()
+        )
+        for x, y in zip(tree_leaves(a), tree_leaves(b), strict=True)
+    )
 
 
 def trains_batch_norm(model: nn.Module) -> bool:
@@ -330,6 +351,10 @@ def _in_place(node: fx.Node, model: nn.Module) -> bool:
         return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
     return bool(node.kwargs.get("inplace")) or name.endswith("_") or name == "iadd"
+
+
+def _extent(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> Pair:
+    return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
 
 
 def _pair(size: int | tuple[int, ...]) -> Pair:

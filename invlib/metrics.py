@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from invlib.canvas import Canvas, Pair, PlaceError
 from invlib.datasets import ItemSet
+from invlib.dense import Scanner
 from invlib.propagation import Propagator
 from invlib.training import autocast, chunk_size, device_of
 
@@ -28,7 +29,7 @@ def accuracy_map(
     rows: Sequence[int] | None = None,
     columns: Sequence[int] | None = None,
     batch: int | None = None,
-    exact_path: str = "auto",
+    exact_path: str | Propagator = "auto",
 ) -> Map:
     """Accuracy at each place of a grid (Biscione & Bowers 2020, sec. 2.2).
 
@@ -40,7 +41,8 @@ def accuracy_map(
         rows: rows of the places; 19 evenly spaced ones if not given.
         columns: columns of the places; the same as the rows if not given.
         batch: canvases in one forward pass; by their size if not given.
-        exact_path: see ``propagation.Propagator``.
+        exact_path: see ``propagation.Propagator``; or one of the model and canvas, whose ``path``
+            then says which was taken.
 
     Returns:
         float64 (rows, columns), from 0 to 1.
@@ -56,9 +58,11 @@ def accuracy_map(
     device = device_of(model)
     images, labels = items.images.to(device), items.labels.to(device)
     n, total = len(items), len(items) * len(places)
-    if exact_path == "auto" and total < SHORT:
-        exact_path = "plain"
-    forward = Propagator(model, canvas, exact_path)
+    if isinstance(exact_path, Propagator):
+        forward = exact_path
+    else:
+        short = exact_path == "auto" and total < SHORT
+        forward = Propagator(model, canvas, "plain" if short else exact_path)
     right = torch.empty(total, dtype=torch.bool, device=device)
     training = model.training
     model.eval()
@@ -82,6 +86,76 @@ def accuracy_map(
         model.train(training)
     share = right.view(len(places), n).cpu().double().mean(1).numpy()
     return share.reshape(len(rows), len(columns))
+
+
+def sensitivity_map(
+    model: nn.Module,
+    images: Tensor,
+    layer: str | None = None,
+    shifts: int = 10,
+    metric: str = "cosine",
+    labels: Tensor | None = None,
+    fill: float | Sequence[float] = 0.0,
+    exact_path: str = "auto",
+) -> Map:
+    """How a layer's output for shifted images compares with that for unshifted ones.
+
+    Pixels that leave the frame are lost, ``fill`` comes in (Myburgh et al. 2020, sec. 3.2).
+
+    Args:
+        model: any network from images (n, channels, height, width). It is put in evaluation mode
+            meanwhile.
+        images: float (n, channels, height, width), as the network takes them, on its device.
+        layer: name of a submodule, as in ``model.named_modules()``; None: the network's output.
+        shifts: from ``-shifts`` to ``shifts`` pixels on both axes.
+        metric: ``"cosine"`` similarity, from -1 to 1; ``"euclidean"`` distance; or ``"accuracy"``:
+            how often the largest output is that of the label, from 0 to 1.
+        labels: int64 (n,), for the accuracy.
+        fill: what comes in at the border, as the network sees it; one number or one per channel.
+        exact_path: see ``dense.Scanner``.
+
+    Returns:
+        float64 (2 shifts + 1, 2 shifts + 1), the mean over the images; rows are shifts down (from
+        negative, up), columns shifts to the right.
+
+    Raises:
+        ValueError: for an unknown layer (names the nearest), metric, shifts beyond the frame,
+            images that are not float, or accuracy without a label for each image.
+    """
+    if metric not in ("cosine", "euclidean", "accuracy"):
+        raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
+    if metric == "accuracy" and (labels is None or len(labels) != len(images)):
+        found = "none" if labels is None else len(labels)
+        raise ValueError(f"accuracy needs a label for each of {len(images)} images, found {found}")
+    if images.ndim != 4 or not images.is_floating_point() or not len(images):
+        raise ValueError(
+            "expected images as float (n, channels, height, width), "
+            f"found {images.dtype} {tuple(images.shape)}"
+        )
+    scanner = Scanner(model, layer, shifts, fill, exact_path)
+    sums = torch.zeros(2 * shifts + 1, 2 * shifts + 1, dtype=torch.float64)
+    training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
+            for part, target in zip(
+                images.split(few), (images if labels is None else labels).split(few), strict=True
+            ):
+                outputs = scanner(part).double()
+                base = outputs[:, shifts, shifts, None, None]
+                if metric == "cosine":
+                    values = torch.cosine_similarity(outputs, base, dim=3)
+                elif metric == "euclidean":
+                    values = (outputs - base).norm(dim=3)
+                else:
+                    values = (
+                        outputs.argmax(3) == target[:, None, None].to(outputs.device)
+                    ).double()
+                sums += values.sum(0).cpu()
+    finally:
+        model.train(training)
+    return (sums / len(images)).numpy()
 
 
 def normalised_accuracy(accuracy: ArrayLike, classes: int) -> NDArray[np.float64]:

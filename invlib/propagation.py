@@ -30,7 +30,7 @@ background are ours.
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -39,8 +39,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from invlib.canvas import Canvas, Pair
 from invlib.layers import (
@@ -50,10 +48,11 @@ from invlib.layers import (
     NotTraced,
     Pointwise,
     Walk,
+    agree,
+    counted,
     spans,
     trains_batch_norm,
 )
-from invlib.models import seeded
 
 PATHS = ("auto", "propagate", "plain")
 WORTHWHILE = 1.3
@@ -137,7 +136,7 @@ def _window(
 def through(
     axis: Axis, kernel: int, stride: int, before: int, after: int, ceil: bool, align: int
 ) -> tuple[Axis, Patch, tuple[int, ...]]:
-    """The axis behind a layer, the patch the layer needs, and the stored cells of its background."""
+    """The axis behind a layer, the patch it needs, and the background cells it needs."""
     steps = axis.size + before + after - kernel
     size = (-(-steps // stride) if ceil else steps // stride) + 1
     if ceil and (size - 1) * stride >= axis.size + before:
@@ -236,7 +235,7 @@ class Windowed:
     at: tuple[Tensor, Tensor] | None
     lazy: bool = False
 
-    def regrown(self, patches: tuple[Patch, Patch], value: float, relu: bool) -> Tensor:
+    def regrown(self, patches: Sequence[Patch], value: float, relu: bool) -> Tensor:
         """The maps in any patches, with ``value`` beyond the map, after the ReLU if asked."""
         if all(p == (a.starts, a.length) for p, a in zip(patches, self.axes, strict=True)):
             return F.relu(self.data) if relu else self.data
@@ -246,7 +245,8 @@ class Windowed:
             device = self.data.device
             tables = [table(a, p, device) for a, p in zip(self.axes, patches, strict=True)]
             return _Gather.apply(self.data, background, tables, self.at, relu)
-        pads, inner, outer = [], [], []
+        pads: list[int] = []
+        inner, outer = [], []
         for dim, (axis, ((begin,), length)) in enumerate(zip(self.axes, patches, strict=True), 2):
             low, high = max(0, begin), min(axis.size, begin + length)
             if axis.stored == axis.size:
@@ -344,7 +344,8 @@ class _Gather(torch.autograd.Function):
         y, x = (t.window[i] for t, i in zip(tables, at, strict=True))
         inside = (y >= 0)[:, :, None] & (x >= 0)[:, None, :]
         sample = torch.arange(n, device=data.device)[:, None, None] * (height * width) + known
-        target = _outer(*(t.background[i] for t, i in zip(tables, at, strict=True)), background)
+        below, beside = (t.background[i] for t, i in zip(tables, at, strict=True))
+        target = _outer(below, beside, background)
         index = torch.where(inside, sample + y[:, :, None] * width + x[:, None, :], target)
         source = data.new_empty(known + n * height * width, channels)
         source[:known] = _rows(background)
@@ -360,7 +361,7 @@ class _Gather(torch.autograd.Function):
         return patch
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         """Cells of the window back to the data, all others summed up in the background."""
         for patch in ctx.saved_tensors:
             gradient = torch.ops.aten.threshold_backward(gradient, patch, 0)
@@ -435,7 +436,7 @@ class _Paste(torch.autograd.Function):
         return patch
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         """The window back to the data, the frame around it summed over the samples."""
         data = background = None
         if ctx.needs_input_grad[0]:
@@ -501,6 +502,8 @@ class Propagator:
             PlaceError: for items of another size than the canvas's, and places off the canvas.
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
+        if not len(images):
+            return self._plain(images, places)
         if self.path is None:
             self.choose(images, places)
         if self.path == "plain":
@@ -578,17 +581,11 @@ class Propagator:
         common = _common(places)
         images, places = images[[0, 0]], places[[0, min(1, len(places) - 1)]]
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-            plain = _counted(lambda: self._plain(images, places))
-            both = _counted(lambda: self._propagate(images, places, common))
-            one = _counted(lambda: self._propagate(images[:1], places[:1], common))
-        pairs = zip(tree_leaves(plain[0]), tree_leaves(both[0]), strict=True)
-        tolerance = torch.finfo(_dtype(self.model)).eps ** 0.5
-        same = all(
-            bool(((a - b).abs().max() <= tolerance * a.abs().max()) | a.isnan().any())
-            for a, b in pairs
-        )
+            plain = counted(lambda: self._plain(images, places))
+            both = counted(lambda: self._propagate(images, places, common))
+            one = counted(lambda: self._propagate(images[:1], places[:1], common))
         window = both[1] - one[1]
-        return plain[1] // 2, window, one[1] - window, same
+        return plain[1] // 2, window, one[1] - window, agree(plain[0], both[0])
 
     def _plain(self, images: Tensor, places: Tensor | Pair) -> Any:
         return self.model(self.canvas.render(images, places).to(_dtype(self.model)))
@@ -599,19 +596,16 @@ class Propagator:
         device, dtype = images.device, _dtype(self.model)
         fixed = self._known is not None
         constant = not fixed and torch.as_tensor(self.canvas.background).ndim < 2
-        axes = tuple(
+        rows, columns = (
             item_axis(size, item, (int(at),) if common else tuple(range(last + 1)), constant)
             for size, item, last, at in zip(
                 self.canvas.size, self.canvas.item, self.canvas.last, places[0], strict=True
             )
         )
+        at = None if common else (places[:, 0].to(device), places[:, 1].to(device))
         background = self.canvas.empty(images.shape[1], device).to(dtype)
-        start = Windowed(
-            self.canvas.normalise(images).to(dtype),
-            background[:, :, :1, :1] if constant else background,
-            axes,
-            None if common else places.to(device).unbind(1),
-        )
+        background = background[:, :, :1, :1] if constant else background
+        start = Windowed(self.canvas.normalise(images).to(dtype), background, (rows, columns), at)
         graph = self._graph()
         walk = Walk(self.model, graph, self._known)
         out = walk.run(start)
@@ -630,12 +624,6 @@ class Propagator:
 
 def _common(places: Tensor) -> bool:
     return bool((places == places[0]).all())
-
-
-def _counted(call: Callable[[], Any]) -> tuple[Any, int]:
-    with seeded(0), FlopCounterMode(display=False) as counter:
-        out = call()
-    return out, counter.get_total_flops() // 2
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

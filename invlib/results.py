@@ -67,8 +67,10 @@ def fingerprint(settings: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def provenance(settings: dict[str, Any], seconds: float, started: str) -> dict[str, Any]:
-    """What is written beside a run's rows: settings, versions, hardware, time."""
+def provenance(
+    settings: dict[str, Any], seconds: float, started: str, exact_path: str = "plain"
+) -> dict[str, Any]:
+    """What is written beside a run's rows: settings, versions, hardware, time, path."""
     import torch
 
     from invlib import __version__
@@ -83,7 +85,7 @@ def provenance(settings: dict[str, Any], seconds: float, started: str) -> dict[s
         "python": platform.python_version(),
         "hardware": torch.cuda.get_device_name() if cuda else _processor(),
         "threads": torch.get_num_threads(),
-        "exact_path": "plain",
+        "exact_path": exact_path,
         "started": started,
         "seconds": round(seconds, 1),
     }

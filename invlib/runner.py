@@ -149,7 +149,8 @@ def _compute(task: Run, settings: dict[str, Any]) -> tuple[list[dict[str, Any]],
     started = datetime.now(UTC).isoformat(timespec="seconds")
     begin = time.perf_counter()
     rows = study_of(task.study).compute(settings, task.seed)
-    return rows, results.provenance(settings, time.perf_counter() - begin, started)
+    path = " and ".join(sorted({str(row.get("exact_path", "plain")) for row in rows}))
+    return rows, results.provenance(settings, time.perf_counter() - begin, started, path)
 
 
 @contextmanager

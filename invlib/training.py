@@ -143,14 +143,14 @@ def fit(
             if step <= recipe.warmup:
                 optimiser.param_groups[0]["lr"] = recipe.rate * step / recipe.warmup
             index = sample(recipe.batch, generator)
-            given: tuple[Tensor, ...] = images[index.to(device)], items.labels[index]
+            x, target = images[index.to(device)], items.labels[index]
             if isinstance(placement, Placement):
-                given = given[0], placement.places(given[1], generator)
+                inputs: tuple[Tensor, ...] = x, placement.places(target, generator)
             else:
-                given = (placement.draw(*given, generator),)
+                inputs = (placement.draw(x, target, generator),)
             y = labels[index.to(device)]
             loss = right = 0.0
-            for *part, target in zip(*(each.split(chunk) for each in (*given, y)), strict=True):
+            for *part, target in zip(*(each.split(chunk) for each in (*inputs, y)), strict=True):
                 with autocast(device):
                     logits = forward(*part)
                 if logits.shape[1] < len(items.classes):

@@ -19,6 +19,7 @@ from invlib.augmentation import RandomResizedCrop, RandomSizeAndPlace
 from invlib.canvas import Canvas, paper_grid
 from invlib.datasets import DataError, ItemSet, load
 from invlib.metrics import accuracy_map, far_mean, normalised_accuracy
+from invlib.propagation import Propagator
 from invlib.studies import Study
 from invlib.training import Recipe, fit, fit_with_control
 
@@ -233,9 +234,10 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     Returns:
         One dictionary for each set: ``set``, ``classes``, ``control`` (normalised accuracy at the
         trained place), ``failed``, ``attempts``, ``map`` and ``map_held_out`` (accuracy over the
-        grid, training and held-out items), ``canvas`` and ``far`` (normalised means over the grid
-        and over the places without overlap), ``canvas_held_out``, ``far_held_out``, and for
-        pictures ``pretraining``, for ImageNet ``weights`` (file and sha256).
+        grid, training and held-out items), ``exact_path`` (of the maps), ``canvas`` and ``far``
+        (normalised means over the grid and over the places without overlap),
+        ``canvas_held_out``, ``far_held_out``, and for pictures ``pretraining``, for ImageNet
+        ``weights`` (file and sha256).
 
     Raises:
         DataError: when a set is missing or damaged, before anything is trained.
@@ -272,14 +274,15 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
             "failed": attempts[-1]["failed"],
             "items_shown": len(shown),
         }
-        row |= _measure(model, canvas, shown, settings, "")
+        forward = Propagator(model, canvas)
+        row |= _measure(forward, shown, settings, "")
         row |= _measure(
-            model,
-            canvas,
+            forward,
             held_out and _shown(_prepared(held_out, settings), settings),
             settings,
             "_held_out",
         )
+        row["exact_path"] = forward.path
         rows.append(row | {"attempts": attempts, "pretraining": pretraining, "weights": weights})
     return rows
 
@@ -345,13 +348,13 @@ def canvas_of(settings: dict[str, Any], items: ItemSet) -> Canvas:
 
 
 def _measure(
-    model: nn.Module, canvas: Canvas, items: ItemSet | None, settings: dict[str, Any], suffix: str
+    forward: Propagator, items: ItemSet | None, settings: dict[str, Any], suffix: str
 ) -> dict[str, Any]:
     names = [f"{name}{suffix}" for name in ("map", "canvas", "far")]
     if items is None:
         return dict.fromkeys(names)
-    grid = settings["grid"]
-    accuracy = accuracy_map(model, canvas, items, grid)
+    canvas, grid = forward.canvas, settings["grid"]
+    accuracy = accuracy_map(forward.model, canvas, items, grid, exact_path=forward)
     normalised = normalised_accuracy(accuracy, len(items.classes))
     far = far_mean(normalised, grid, canvas.leftmost_centred, canvas.item)
     return dict(zip(names, (accuracy, float(normalised.mean()), far), strict=True))

@@ -1,0 +1,288 @@
+"""A network's outputs for all shifts of an image in one pass.
+
+Every shifted input is a window (a *frame*) of one larger canvas. A layer without padding sees
+nothing outside its frame, so run on the canvas it gives the maps of all shifts at once. A stride s
+keeps every s-th cell; which ones depends on the shift, so the layer is run at all s x s phases, and
+the results, *fragments*, stand side by side in the batch. Nothing is computed twice and nothing is
+approximated, also where the frame cuts the image off.
+
+A layer with padding puts zeros at the border of each frame, which the canvas does not have. Only
+the first may look beyond its frame, and only where the canvas is zero there too: the shifts for
+which this does not hold are told apart by ``cuts`` and computed one by one.
+
+References: Giusti et al. 2013, "Fast image scanning with deep max-pooling convolutional neural
+networks".
+"""
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from invlib.layers import (
+    Graph,
+    Join,
+    Local,
+    NotTraced,
+    Pair,
+    Pointwise,
+    Walk,
+    agree,
+    counted,
+)
+from invlib.propagation import PATHS, PathError, PlainPath
+from invlib.training import chunk_size
+
+SAVING = 1.05
+"""``auto`` scans where it saves at least so many times the operations."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fragments:
+    """The feature maps of all shifts of some images.
+
+    The frame of shift (dy, dx) starts at cell (shifts - dy, shifts - dx) of the canvas.
+
+    Attributes:
+        data: the fragments (phases * n, channels, rows, columns).
+        phases: first cell (row, column) of each fragment, in cells of the canvas.
+        stride: cells of the canvas from one cell of a fragment to the next, by axis.
+        frame: cells of one shift's map, by axis.
+        shifts: the largest shift.
+        fill: what the canvas holds around the images, by channel; None behind the first layer.
+        lazy: whether ``data`` still waits for its ReLU.
+    """
+
+    data: Tensor
+    phases: list[Pair]
+    stride: Pair
+    frame: Pair
+    shifts: int
+    fill: Tensor | None
+    lazy: bool = False
+
+    @classmethod
+    def of(cls, images: Tensor, shifts: int, fill: Tensor) -> "Fragments":
+        """Images float (n, channels, height, width), each in the middle of its canvas."""
+        n, channels, height, width = images.shape
+        canvas = fill.view(1, -1, 1, 1).repeat(n, 1, height + 2 * shifts, width + 2 * shifts)
+        canvas = canvas.to(memory_format=torch.channels_last)
+        canvas[:, :, shifts : shifts + height, shifts : shifts + width] = images
+        return cls(canvas, [(0, 0)], (1, 1), (height, width), shifts, fill)
+
+    def whole(self) -> Tensor:
+        """The maps one by one: (n * shifts * shifts, channels, *frame), dy and dx rising."""
+        data = F.relu(self.data) if self.lazy else self.data
+        order = sorted(range(len(self.phases)), key=self.phases.__getitem__)
+        count = 2 * self.shifts + 1
+        maps = data.unflatten(0, (len(order), -1))[order].unflatten(0, self.stride)
+        for dim, frame in enumerate(self.frame, 4):
+            maps = maps.unfold(dim, frame, 1)
+        # The frame of canvas row r starts in the fragment of phase r mod stride, at r // stride.
+        maps = maps.permute(2, 4, 0, 5, 1, 6, 7, 3).flatten(3, 4).flatten(1, 2)
+        maps = maps[:, :count, :count].flip(1, 2).flatten(0, 2)
+        return maps.permute(0, 3, 1, 2)
+
+    def local(self, layer: Local, align: Pair, known: Any) -> "Fragments | None":
+        """Behind a neighbourhood layer; None where it looks at what a frame's border hides."""
+        data, frame = self.data, self.frame
+        if layer.padded:
+            if layer.ceil or self.fill is None or bool((self.fill != layer.value).any()):
+                return None
+            (top, left), (bottom, right) = layer.before, layer.after
+            data = F.pad(data, (left, right, top, bottom), value=layer.value)
+            frame = frame[0] + top + bottom, frame[1] + left + right
+        if self.lazy and not layer.maximum:
+            data = F.relu(data)
+        frame, stride, lengths = zip(
+            *(self._behind(frame[i], self.stride[i], *layer.axis(i)[:2]) for i in (0, 1)),
+            strict=True,
+        )
+        whole = [
+            n + s - 1 - size
+            for n, s, size in zip(lengths, layer.stride, data.shape[2:], strict=True)
+        ]
+        if max(whole) > 0:  # Cells that only frames beyond the last shift see.
+            data = F.pad(data, (0, max(0, whole[1]), 0, max(0, whole[0])))
+        starts = list(product(*map(range, layer.stride)))
+        parts = [layer.valid(data[:, :, y : y + lengths[0], x : x + lengths[1]]) for y, x in starts]
+        phases = [
+            (y * self.stride[0] + first[0], x * self.stride[1] + first[1])
+            for y, x in starts
+            for first in self.phases
+        ]
+        lazy = self.lazy and layer.maximum
+        return Fragments(torch.cat(parts), phases, stride, frame, self.shifts, None, lazy)
+
+    def _behind(self, frame: int, stride: int, kernel: int, step: int) -> tuple[int, int, int]:
+        """Frame and stride behind a layer, and the cells each phase needs, on one axis."""
+        frame = (frame - kernel) // step + 1
+        stride *= step
+        cells = -(-(2 * self.shifts + 1) // stride) - 1 + frame
+        return frame, stride, (cells - 1) * step + kernel
+
+    def pointwise(self, layer: Pointwise, known: Any) -> "Fragments":
+        """Behind a function of each value."""
+        if layer.relu:
+            return replace(self, fill=None, lazy=True)
+        data = F.relu(self.data) if self.lazy else self.data
+        return replace(self, data=layer.function(data), fill=None, lazy=False)
+
+    def joined(self, layer: Join, parts: "list[Fragments]", known: Any) -> None:
+        """Branches have no shortcut here."""
+
+
+class Scanner:
+    """A layer's output for an image at all shifts.
+
+    Args:
+        model: any network from images (n, channels, height, width).
+        layer: name of a submodule; None: the network's output.
+        shifts: from ``-shifts`` to ``shifts`` pixels on both axes, down and right positive.
+        fill: what comes in at the border, one number or one per channel.
+        exact_path: ``"plain"``: one frame after the other; ``"propagate"``: all in one pass;
+            ``"auto"``: in one pass where that saves operations, and only after some shifts came
+            out the same on both paths.
+
+    Attributes:
+        path: the path taken, ``"propagate"`` or ``"plain"``; None before the first call.
+        reason: why it is the plain one.
+
+    Raises:
+        PathError: for another ``exact_path``.
+        ValueError: for a layer that does not exist; names the nearest ones.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layer: str | None = None,
+        shifts: int = 10,
+        fill: float | Sequence[float] = 0.0,
+        exact_path: str = "auto",
+    ) -> None:
+        if exact_path not in PATHS:
+            raise PathError(f"exact_path must be one of {', '.join(PATHS)}, not {exact_path!r}")
+        names = [name for name, _ in model.named_modules() if name]
+        if layer is not None and layer not in names:
+            near = difflib.get_close_matches(layer, names, 5, 0.3) or names[:5]
+            raise ValueError(f"no layer {layer!r}; the nearest names are {', '.join(near)}")
+        self.model, self.layer, self.shifts, self.fill = model, layer, shifts, fill
+        self.exact_path = exact_path
+        self.path: str | None = "plain" if exact_path == "plain" else None
+        self.reason = "asked for" if exact_path == "plain" else ""
+        self._graph: Graph | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The layer's output for each image and shift.
+
+        Args:
+            images: float (n, channels, height, width), as the network takes them.
+
+        Returns:
+            (n, 2 shifts + 1, 2 shifts + 1, features), on the images' device; dy and dx rising.
+
+        Raises:
+            ValueError: when a shift moves the whole image out, or the network never uses the layer.
+            PathError: under ``"propagate"``, where it is not possible: says why.
+        """
+        smallest = min(images.shape[2:])
+        if not 0 < self.shifts < smallest:
+            raise ValueError(
+                f"shifts must be from 1 to {smallest - 1} for images of "
+                f"{images.shape[2]} x {images.shape[3]} pixels, not {self.shifts}"
+            )
+        if self.path is None:
+            self._choose(images[:1])
+        if self.path == "plain":
+            count = 2 * self.shifts + 1
+            return self._plain(self._start(images).whole()).view(len(images), count, count, -1)
+        out = self._scan(images)
+        wrong = self._cuts(images)
+        if wrong.any():
+            frames = self._start(images).whole()[wrong.flatten()]
+            out[wrong] = self._plain(frames)
+        return out
+
+    def _choose(self, image: Tensor) -> None:
+        """Settle the path on one image."""
+        self.path, self.reason = "propagate", ""
+        try:
+            self._graph = Graph(self.model)
+            if self.layer is not None and self.layer not in self._graph.outputs:
+                raise NotTraced(f"the output of {self.layer} is not one tensor")
+            scanned, dense = counted(lambda: self._scan(image))
+            right = ~self._cuts(image)[0]
+            right[1:-1, 1:-1] &= torch.eye(2 * self.shifts - 1, dtype=torch.bool).to(right.device)
+            right[::2] = False
+            frames = self._start(image).whole().unflatten(0, right.shape)
+            plain, each = counted(lambda: self._plain(frames[right]))
+            if not agree([plain], [scanned[0][right]]):
+                raise PathError(
+                    f"{type(self.model).__name__} does not give the same numbers on both paths; "
+                    "is something in it random, or a state that changes?"
+                )
+        except (NotTraced, PathError) as error:
+            if self.exact_path == "propagate":
+                raise PathError(f"cannot scan: {error}") from error
+            self.path, self.reason = "plain", str(error)
+            warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=4)
+            return
+        saving = each / max(1, int(right.sum())) * right.numel() / max(1, dense)
+        if saving < SAVING:
+            self.path, self.reason = (
+                "plain",
+                f"scanning would save {saving:.2f} times the operations",
+            )
+            if self.exact_path == "propagate":
+                raise PathError(f"{self.reason} only: the first layers of it see a border")
+
+    def _start(self, images: Tensor) -> Fragments:
+        fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
+        return Fragments.of(images, self.shifts, fill.expand(images.shape[1]))
+
+    def _scan(self, images: Tensor) -> Tensor:
+        assert self._graph is not None
+        until = self._graph.outputs[self.layer] if self.layer else None
+        out = Walk(self.model, self._graph).run(self._start(images), until)
+        out = out.whole() if isinstance(out, Fragments) else out
+        count = 2 * self.shifts + 1
+        return out.reshape(len(images), count, count, -1)
+
+    def _plain(self, frames: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        module = self.model.get_submodule(self.layer) if self.layer else self.model
+        # A later layer may work in place.
+        hook = module.register_forward_hook(lambda m, x, y: seen.append(y.clone()))
+        try:
+            for part in frames.split(chunk_size((frames.shape[2], frames.shape[3]), frames.device)):
+                self.model(part.contiguous(memory_format=torch.channels_last))
+        finally:
+            hook.remove()
+        if not seen:
+            raise ValueError(f"the network never uses its layer {self.layer!r}")
+        return torch.cat(seen).flatten(1)
+
+    def _cuts(self, images: Tensor) -> Tensor:
+        """Where a first layer with padding sees something that the frame cuts off."""
+        layers = self._graph.layers.values() if self._graph else ()
+        first = next((each for each in layers if isinstance(each, Local)), None)
+        count = 2 * self.shifts + 1
+        cut = torch.zeros(len(images), count, count, dtype=torch.bool, device=images.device)
+        if first is None or not first.padded:
+            return cut
+        fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
+        ink = (images != fill.view(-1, 1, 1)).any(1)
+        shift = torch.arange(-self.shifts, self.shifts + 1, device=images.device)
+        for axis, size in enumerate(images.shape[2:], 1):
+            cell = torch.arange(size, device=images.device)
+            out = (cell + shift[:, None] < 0) | (cell + shift[:, None] >= size)
+            lost = (ink.any(3 - axis)[:, None] & out).any(2)
+            cut |= lost[:, :, None] if axis == 1 else lost[:, None, :]
+        return cut
