@@ -6,6 +6,7 @@ and the network is invlib's own, so that only the loops around it differ.
 
 import random
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 import numpy as np
 import torch
@@ -64,16 +65,61 @@ class Pasted(Dataset[tuple[Tensor, int]]):
         return self.transform(canvas), self.labels[index]
 
 
-def loader(data: Pasted, batch: int, shuffle: bool = False) -> DataLoader[tuple[Tensor, int]]:
+class Shifted(Dataset[tuple[Tensor, int]]):
+    """Items in the middle of a black frame and moved by every shift; what leaves it is lost.
+
+    Args:
+        items: The items, of the size they have on the frame.
+        size: Side of the frame in pixels.
+        shifts: From ``-shifts`` to ``shifts`` pixels, down and right positive.
+    """
+
+    def __init__(self, items: ItemSet, size: int, shifts: int) -> None:
+        images = items.images.permute(0, 2, 3, 1).numpy()
+        self.images = images[..., 0] if images.shape[-1] == 1 else images
+        self.size, self.start = size, (size - images.shape[1]) // 2
+        self.shifts = list(product(range(-shifts, shifts + 1), repeat=2))
+        self.transform = torchvision.transforms.ToTensor()
+
+    def __len__(self) -> int:
+        return len(self.images) * len(self.shifts)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        which, shift = divmod(index, len(self.shifts))
+        down, right = self.shifts[shift]
+        image = Image.fromarray(np.ascontiguousarray(self.images[which]))
+        frame = Image.new(image.mode, (self.size, self.size))
+        frame.paste(image, (self.start + right, self.start + down))
+        return self.transform(frame), which
+
+
+Data = Pasted | Shifted
+
+
+def loader(data: Data, batch: int, shuffle: bool = False) -> DataLoader[tuple[Tensor, int]]:
     """Batches of (canvases, labels)."""
     return DataLoader(data, batch_size=batch, shuffle=shuffle, num_workers=0)
 
 
-def train(model: nn.Module, batches: Iterable[Batch], rate: float = 0.001) -> float:
-    """One pass over the batches with Adam, in place; returns the accuracy, a fraction."""
-    optimiser = torch.optim.Adam(model.parameters(), lr=rate)
+def train(
+    model: nn.Module,
+    batches: Iterable[Batch],
+    rate: float = 0.001,
+    optimiser: torch.optim.Optimizer | None = None,
+    training: bool = True,
+) -> float:
+    """One pass over the batches, in place; returns the accuracy, a fraction.
+
+    Args:
+        model: The network.
+        batches: Of canvases and labels.
+        rate: Adam's learning rate.
+        optimiser: A new Adam if not given.
+        training: False leaves a BatchNorm's statistics as they are.
+    """
+    optimiser = optimiser or torch.optim.Adam(model.parameters(), lr=rate)
     criterion = nn.CrossEntropyLoss()
-    model.train()
+    model.train(training)
     right = total = 0
     for x, y in batches:
         optimiser.zero_grad()
@@ -107,3 +153,16 @@ def accuracy_map(
                     right += int((model(x).argmax(1) == y).sum().item())
                 accuracy[i, j] = right / len(items)
     return accuracy
+
+
+def shifted_outputs(
+    model: nn.Module, items: ItemSet, size: int, shifts: int, batch: int = 64
+) -> Tensor:
+    """The outputs for each item at each shift: (items, shifts, features).
+
+    The batches go on over items and shifts, as over many items, so that none is small.
+    """
+    model.eval()
+    with torch.no_grad():
+        outputs = [model(x) for x, _ in loader(Shifted(items, size, shifts), batch)]
+    return torch.cat(outputs).unflatten(0, (len(items), -1))

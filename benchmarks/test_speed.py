@@ -6,8 +6,6 @@ No test asserts a time: what is a goal and what came of it stand side by side in
 import copy
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -17,66 +15,10 @@ import torch
 from torch import Tensor
 
 from benchmarks import notebook_loop
-from invlib import accuracy_map, fit, load
-from invlib.canvas import Canvas
-from invlib.datasets import ItemSet
+from benchmarks.timing import ROUNDS, clock, compare, keep, world
+from invlib import accuracy_map, fit
 from invlib.models import vgg
 from invlib.training import Recipe, balanced
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    # With two, the ratio would depend on what else the machine does.
-    torch.set_num_threads(1)
-
-
-def compare(
-    benchmark: Any,
-    ours: Callable[[], object],
-    theirs: Callable[[], object],
-    *,
-    work: str,
-    images: int,
-    goal: str = "",
-    rounds: int = 5,
-) -> None:
-    """Time both sides in turn and keep the medians in ``benchmark.extra_info``.
-
-    pytest-benchmark times one callable to the end, then the next; a machine that slows down in
-    between would change the ratio. So its round is one of ours, then one of theirs, each with a
-    clock of its own, and its own time (the sum of both) is not used.
-    """
-    seconds: tuple[list[float], list[float]] = ([], [])
-
-    def both() -> None:
-        for side, kept in zip((ours, theirs), seconds, strict=True):
-            began = time.perf_counter()
-            side()
-            kept.append(time.perf_counter() - began)
-
-    benchmark.pedantic(both, rounds=rounds, warmup_rounds=1)
-    # The first is the warm-up.
-    mine, plain = (images / median(each[-rounds:]) for each in seconds)
-    benchmark.extra_info.update(
-        work=work, unit="images/s", ours=mine, theirs=plain, ratio=mine / plain, goal=goal
-    )
-
-
-@dataclass(frozen=True)
-class World:
-    """Items, a canvas, and the same canvas for the notebook's loop."""
-
-    items: ItemSet
-    canvas: Canvas
-    theirs: dict[str, Any]
-
-
-def world(size: int, item: int, rgb: bool) -> World:
-    items = load("glyphs").first(10)
-    items = items.rgb() if rgb else items
-    mean, std = Canvas(size, item).statistics(items)
-    theirs = {"size": size, "item": item, "mean": mean, "std": std}
-    return World(items, Canvas(size, item, mean=mean, std=std), theirs)
 
 
 @dataclass(frozen=True)
@@ -121,13 +63,21 @@ def test_rendering(benchmark: Any, size: int, item: int, rgb: bool, batch: int) 
             index = sample(batch, generator)
             placement.draw(prepared[index], w.items.labels[index], generator)
 
-    def theirs() -> None:
+    def notebook() -> None:
         for _ in notebook_loop.loader(data, batch, shuffle=True):
             pass
 
     colour = "RGB" if rgb else "grey"
     work = f"rendering, {size} x {size}, items of {item}, {colour}, batch {batch}"
-    compare(benchmark, ours, theirs, work=work, images=batch * batches, goal="> 10", rounds=9)
+    compare(
+        benchmark,
+        work=work,
+        images=batch * batches,
+        ours=clock(ours),
+        notebook=clock(notebook),
+        goal="> 10",
+        rounds=ROUNDS + 4,
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,11 +96,11 @@ def test_training_step(
     same = copy.deepcopy(mine)
     compare(
         benchmark,
-        lambda: fit(mine, w.canvas, w.items, ready, recipe),
-        lambda: notebook_loop.train(same, plain),
         work=f"training step, {name} VGG, batch {batch}".replace("vgg16 VGG", "VGG16, 224 x 224"),
         images=batch * steps,
         goal="> 1.5",
+        ours=clock(lambda: fit(mine, w.canvas, w.items, ready, recipe)),
+        notebook=clock(lambda: notebook_loop.train(same, plain)),
     )
 
 
@@ -159,15 +109,16 @@ def test_training(benchmark: Any) -> None:
     w = world(64, 16, rgb=False)
     batch, steps = 64, 4
     data = notebook_loop.Pasted(w.items.take(torch.arange(batch * steps)), **w.theirs)
+    shuffled = notebook_loop.loader(data, batch, shuffle=True)
     recipe = Recipe(steps=steps, batch=batch, goal=None)
     mine = vgg("bench", len(w.items.classes))
     same = copy.deepcopy(mine)
     compare(
         benchmark,
-        lambda: fit(mine, w.canvas, w.items, w.canvas.fully_translated(), recipe),
-        lambda: notebook_loop.train(same, notebook_loop.loader(data, batch, shuffle=True)),
         work="rendering and training, bench VGG, batch 64",
         images=batch * steps,
+        ours=clock(lambda: fit(mine, w.canvas, w.items, w.canvas.fully_translated(), recipe)),
+        notebook=clock(lambda: notebook_loop.train(same, shuffled)),
     )
 
 
@@ -180,11 +131,11 @@ def test_accuracy_map(benchmark: Any) -> None:
     same.load_state_dict(model.state_dict())  # the values, not the memory format
     compare(
         benchmark,
-        lambda: accuracy_map(model, w.canvas, items, grid),
-        lambda: notebook_loop.accuracy_map(same, items, grid=grid, **w.theirs),
         work=f"accuracy map, bench VGG, {len(grid)} x {len(grid)} places, {len(items)} items",
         images=len(grid) ** 2 * len(items),
         goal="> 2",
+        ours=clock(lambda: accuracy_map(model, w.canvas, items, grid)),
+        notebook=clock(lambda: notebook_loop.accuracy_map(same, items, grid=grid, **w.theirs)),
     )
 
 
@@ -203,13 +154,11 @@ def test_import(benchmark: Any) -> None:
         assert torchvision == "False"
         seconds.append(float(took))
 
-    rounds = 5
-    benchmark.pedantic(imported, rounds=rounds, warmup_rounds=1)
-    benchmark.extra_info.update(
+    benchmark.pedantic(imported, rounds=ROUNDS, warmup_rounds=1)
+    keep(
+        benchmark,
         work="import invlib, without torchvision",
         unit="s",
-        ours=median(seconds[-rounds:]),
-        theirs=None,
-        ratio=None,
+        ours=median(seconds[-ROUNDS:]),
         goal="< 2 s",
     )

@@ -1,6 +1,7 @@
 """Generated parts of the book: each function returns the Markdown for a marker of its name."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from book import build
 from invlib import plots, results
 from invlib.studies import study_of
 
-SPEED = build.ROOT / "benchmarks" / "results.json"
+SPEED = build.ROOT / "invlib" / "stored" / "speed.json"
 
 
 def claims() -> str:
@@ -115,22 +116,51 @@ def _value(settings: Any, name: str) -> str:
 
 
 def speed() -> str:
-    """Ratios of the package's loops against plain ones, as ``make bench`` left them."""
-    if not SPEED.is_file():
-        return "Nothing was measured yet; `make bench` does it."
-    measured = json.loads(SPEED.read_text(encoding="utf-8"))
-    rows = [
+    """Ratios of the package's loops against a notebook's, as ``make bench`` left them."""
+    return _speed(
+        lambda row: row["plain"] is None,
         {
-            "work": each["work"],
-            "unit": each["unit"],
-            "invlib": _digits(each["ours"]),
-            "notebook": _digits(each["theirs"]),
-            "ratio": _digits(each["ratio"]),
-            "goal": each["goal"],
-            "rounds": each["rounds"],
-        }
-        for each in measured["results"]
+            "work": lambda row: row["work"],
+            "unit": lambda row: row["unit"],
+            "invlib": lambda row: _digits(row["ours"]),
+            "notebook": lambda row: _digits(row["notebook"]),
+            "ratio": lambda row: _digits(row["ratio_notebook"]),
+            "goal": lambda row: row["goal"],
+            "rounds": lambda row: row["rounds"],
+        },
+    )
+
+
+def speed_exact() -> str:
+    """Ratios of the exact shortcuts against plain PyTorch, and the share of what is possible."""
+    return _speed(
+        lambda row: row["plain"] is not None,
+        {
+            "work": lambda row: row["work"],
+            "unit": lambda row: row["unit"],
+            "invlib": lambda row: _digits(row["ours"]),
+            "plain": lambda row: _digits(row["plain"]),
+            "ratio": lambda row: _digits(row["ratio"]),
+            "goal": lambda row: row["goal"],
+            "limit": lambda row: _digits(row["limit"]),
+            "reached": lambda row: f"{row['ratio'] / row['limit']:.0%}" if row["limit"] else "",
+            "ratio to notebook": lambda row: _digits(row["ratio_notebook"]),
+        },
+    )
+
+
+def _speed(
+    chosen: Callable[[dict[str, Any]], bool], columns: dict[str, Callable[[dict[str, Any]], Any]]
+) -> str:
+    """Some rows of what was measured as a table, with where it was measured."""
+    measured = json.loads(SPEED.read_text(encoding="utf-8")) if SPEED.is_file() else {}
+    rows = [
+        {name: value(row) for name, value in columns.items()}
+        for row in measured.get("results", ())
+        if chosen(row)
     ]
+    if not rows:
+        return "Nothing was measured yet; `make bench` does it."
     where = ", ".join(
         (
             measured["processor"],

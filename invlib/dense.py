@@ -35,7 +35,9 @@ from invlib.layers import (
     Walk,
     agree,
     counted,
+    hooked,
 )
+from invlib.models import seeded
 from invlib.propagation import PATHS, PathError, PlainPath
 from invlib.training import chunk_size
 
@@ -156,7 +158,7 @@ class Scanner:
 
     Raises:
         PathError: for another ``exact_path``.
-        ValueError: for a layer that does not exist; names the nearest ones.
+        ValueError: for a layer that does not exist (names the nearest ones), or shifts below 1.
     """
 
     def __init__(
@@ -173,6 +175,8 @@ class Scanner:
         if layer is not None and layer not in names:
             near = difflib.get_close_matches(layer, names, 5, 0.3) or names[:5]
             raise ValueError(f"no layer {layer!r}; the nearest names are {', '.join(near)}")
+        if shifts < 1:
+            raise ValueError(f"shifts must be at least 1, not {shifts}")
         self.model, self.layer, self.shifts, self.fill = model, layer, shifts, fill
         self.exact_path = exact_path
         self.path: str | None = "plain" if exact_path == "plain" else None
@@ -189,11 +193,11 @@ class Scanner:
             (n, 2 shifts + 1, 2 shifts + 1, features), on the images' device; dy and dx rising.
 
         Raises:
-            ValueError: when a shift moves the whole image out, or the network never uses the layer.
+            ValueError: when a shift moves the whole image out, or the layer is not used just once.
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
         smallest = min(images.shape[2:])
-        if not 0 < self.shifts < smallest:
+        if self.shifts >= smallest:
             raise ValueError(
                 f"shifts must be from 1 to {smallest - 1} for images of "
                 f"{images.shape[2]} x {images.shape[3]} pixels, not {self.shifts}"
@@ -212,15 +216,18 @@ class Scanner:
 
     def _choose(self, image: Tensor) -> None:
         """Settle the path on one image."""
-        self.path, self.reason = "propagate", ""
         try:
-            self._graph = Graph(self.model)
+            if hooked(self.model):
+                raise PathError("forward hooks are to see whole maps")
+            with seeded(1):  # Not the seed of the comparison, which finds what is drawn here.
+                self._graph = Graph(self.model)
             if self.layer is not None and self.layer not in self._graph.outputs:
                 raise NotTraced(f"the output of {self.layer} is not one tensor")
             scanned, dense = counted(lambda: self._scan(image))
-            right = ~self._cuts(image)[0]
-            right[1:-1, 1:-1] &= torch.eye(2 * self.shifts - 1, dtype=torch.bool).to(right.device)
-            right[::2] = False
+            cut = self._cuts(image)[0]
+            right = torch.zeros_like(cut)
+            right[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
+            right &= ~cut
             frames = self._start(image).whole().unflatten(0, right.shape)
             plain, each = counted(lambda: self._plain(frames[right]))
             if not agree([plain], [scanned[0][right]]):
@@ -234,14 +241,15 @@ class Scanner:
             self.path, self.reason = "plain", str(error)
             warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=4)
             return
-        saving = each / max(1, int(right.sum())) * right.numel() / max(1, dense)
+        each //= int(right.sum())
+        saving = each * right.numel() / max(1, dense + each * int(cut.sum()))
+        self.path, self.reason = "propagate", ""
         if saving < SAVING:
-            self.path, self.reason = (
-                "plain",
-                f"scanning would save {saving:.2f} times the operations",
-            )
+            self.path = "plain"
+            self.reason = f"scanning would save {saving:.2f} times the operations only"
             if self.exact_path == "propagate":
-                raise PathError(f"{self.reason} only: the first layers of it see a border")
+                self.path = None
+                raise PathError(f"{self.reason}: its first layers see a border")
 
     def _start(self, images: Tensor) -> Fragments:
         fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
@@ -260,22 +268,31 @@ class Scanner:
         module = self.model.get_submodule(self.layer) if self.layer else self.model
         # A later layer may work in place.
         hook = module.register_forward_hook(lambda m, x, y: seen.append(y.clone()))
+        size = chunk_size((frames.shape[2], frames.shape[3]), frames.device)
         try:
-            for part in frames.split(chunk_size((frames.shape[2], frames.shape[3]), frames.device)):
+            for count, part in enumerate(frames.split(size), 1):
                 self.model(part.contiguous(memory_format=torch.channels_last))
+                if len(seen) != count:
+                    raise ValueError(
+                        f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
+                        "expected a layer that is used once"
+                    )
         finally:
             hook.remove()
-        if not seen:
-            raise ValueError(f"the network never uses its layer {self.layer!r}")
         return torch.cat(seen).flatten(1)
 
     def _cuts(self, images: Tensor) -> Tensor:
         """Where a first layer with padding sees something that the frame cuts off."""
-        layers = self._graph.layers.values() if self._graph else ()
-        first = next((each for each in layers if isinstance(each, Local)), None)
+        layers = self._graph.layers.items() if self._graph else ()
+        padded = any(
+            isinstance(layer, Local)
+            and layer.padded
+            and node.all_input_nodes[0].op == "placeholder"
+            for node, layer in layers
+        )
         count = 2 * self.shifts + 1
         cut = torch.zeros(len(images), count, count, dtype=torch.bool, device=images.device)
-        if first is None or not first.padded:
+        if not padded:
             return cut
         fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
         ink = (images != fill.view(-1, 1, 1)).any(1)

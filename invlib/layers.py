@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
@@ -271,8 +272,6 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module]) -> Layer | None:
 
 
 def _describe_module(m: nn.Module) -> Layer | None:
-    if m._forward_hooks or m._forward_pre_hooks:
-        return None  # A hook wants to see whole maps.
     kind = type(m)
     if isinstance(m, nn.Conv2d) and kind is nn.Conv2d and m.padding_mode == "zeros":
         left, right, top, bottom = m._reversed_padding_repeated_twice
@@ -337,9 +336,19 @@ def agree(a: Any, b: Any) -> bool:
     )
 
 
+def hooked(model: nn.Module) -> bool:
+    """Whether anybody wants to see what goes through a part of the network."""
+    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
 def trains_batch_norm(model: nn.Module) -> bool:
-    """Whether a BatchNorm takes its statistics from the batch, so that a map depends on all."""
-    return any(isinstance(m, _BatchNorm) and _of_the_batch(m) for m in model.modules())
+    """Whether a normalisation takes its statistics from the batch, or keeps statistics of it."""
+    return any(
+        _of_the_batch(m)
+        if isinstance(m, _BatchNorm)
+        else isinstance(m, _InstanceNorm) and m.training and m.track_running_stats
+        for m in model.modules()
+    )
 
 
 def _of_the_batch(m: _BatchNorm) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from invlib.canvas import Canvas, Pair, PlaceError
 from invlib.datasets import ItemSet
 from invlib.dense import Scanner
+from invlib.models import evaluating
 from invlib.propagation import Propagator
 from invlib.training import autocast, chunk_size, device_of
 
@@ -64,26 +65,21 @@ def accuracy_map(
         short = exact_path == "auto" and total < SHORT
         forward = Propagator(model, canvas, "plain" if short else exact_path)
     right = torch.empty(total, dtype=torch.bool, device=device)
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), autocast(device), forward.fixed_weights():
-            middle = (rows[len(rows) // 2], columns[len(columns) // 2])
-            propagates = forward.choose(images, middle) == "propagate"
-            batch = batch or chunk_size(canvas.item if propagates else canvas.size, device)
-            # Propagating, a batch shares its place, so that its windows are as small as can be.
-            shared = torch.arange(total).split(n if propagates else total)
-            for index in (part for each in shared for part in each.split(batch)):
-                item = (index % n).to(device)
-                logits = forward(images[item], places[index // n])
-                if logits.shape[1] < len(items.classes):
-                    raise ValueError(
-                        f"{items.name} has {len(items.classes)} classes, "
-                        f"the model gives {logits.shape[1]} logits"
-                    )
-                right[index.to(device)] = logits.argmax(1) == labels[item]
-    finally:
-        model.train(training)
+    with torch.inference_mode(), evaluating(model), autocast(device), forward.fixed_weights():
+        middle = (rows[len(rows) // 2], columns[len(columns) // 2])
+        propagates = forward.choose(images, middle) == "propagate"
+        batch = batch or chunk_size(canvas.item if propagates else canvas.size, device)
+        # Propagating, a batch shares its place, so that its windows are as small as can be.
+        shared = torch.arange(total).split(n if propagates else total)
+        for index in (part for each in shared for part in each.split(batch)):
+            item = (index % n).to(device)
+            logits = forward(images[item], places[index // n])
+            if logits.shape[1] < len(items.classes):
+                raise ValueError(
+                    f"{items.name} has {len(items.classes)} classes, "
+                    f"the model gives {logits.shape[1]} logits"
+                )
+            right[index.to(device)] = logits.argmax(1) == labels[item]
     share = right.view(len(places), n).cpu().double().mean(1).numpy()
     return share.reshape(len(rows), len(columns))
 
@@ -133,28 +129,19 @@ def sensitivity_map(
             f"found {images.dtype} {tuple(images.shape)}"
         )
     scanner = Scanner(model, layer, shifts, fill, exact_path)
-    sums = torch.zeros(2 * shifts + 1, 2 * shifts + 1, dtype=torch.float64)
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
-            for part, target in zip(
-                images.split(few), (images if labels is None else labels).split(few), strict=True
-            ):
-                outputs = scanner(part).double()
-                base = outputs[:, shifts, shifts, None, None]
-                if metric == "cosine":
-                    values = torch.cosine_similarity(outputs, base, dim=3)
-                elif metric == "euclidean":
-                    values = (outputs - base).norm(dim=3)
-                else:
-                    values = (
-                        outputs.argmax(3) == target[:, None, None].to(outputs.device)
-                    ).double()
-                sums += values.sum(0).cpu()
-    finally:
-        model.train(training)
+    few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
+    sums = torch.zeros((), dtype=torch.float64)
+    with torch.inference_mode(), evaluating(model):
+        for index in torch.arange(len(images)).split(few):
+            outputs = scanner(images[index]).double()
+            base = outputs[:, shifts, shifts, None, None]
+            if labels is not None and metric == "accuracy":
+                values = outputs.argmax(3) == labels[index, None, None].to(outputs.device)
+            elif metric == "cosine":
+                values = torch.cosine_similarity(outputs, base, dim=3)
+            else:
+                values = (outputs - base).norm(dim=3)
+            sums = sums + values.double().sum(0).cpu()
     return (sums / len(images)).numpy()
 
 

@@ -261,14 +261,11 @@ def penultimate(model: nn.Module, x: Tensor) -> Tensor:
     seen: list[Tensor] = []
     head = model.get_submodule(head_name(model))
     hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    training = model.training
-    model.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), evaluating(model):
             model(x)
     finally:
         hook.remove()
-        model.train(training)
     return seen[0].flatten(1)
 
 
@@ -452,8 +449,21 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode inside the block; after it every part has its own mode."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed torch's global generator inside the block, and leave it as it was after."""
-    with torch.random.fork_rng(devices=[]):
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield

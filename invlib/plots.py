@@ -1,6 +1,6 @@
 """Every figure of the book. Accuracies are drawn in percent on the same scale throughout."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
@@ -222,6 +222,77 @@ def distance(
     ax.set(xlabel="distance from the trained place (px)")
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
     return _done(figure)
+
+
+def cells(masks: Mapping[str, NDArray[np.bool_]]) -> Figure:
+    """Which cells of each map are marked, and their share; maps are drawn at one size.
+
+    Args:
+        masks: name of the map -> bool (rows, columns), as ``propagation.changed`` gives them.
+    """
+    figure, axes = plt.subplots(1, len(masks), figsize=(1.6 * len(masks), 2.3), squeeze=False)
+    for ax, (name, mask) in zip(axes[0], masks.items(), strict=True):
+        ax.imshow(mask, cmap="cividis", vmin=0, vmax=1, interpolation="nearest")
+        ax.set(xticks=[], yticks=[], xlabel=f"{mask.mean():.0%} changed")
+        ax.set_title(f"{name}\n{mask.shape[0]} x {mask.shape[1]}", fontsize=9)
+    return _done(figure)
+
+
+def seconds(measured: Mapping[str, float]) -> Figure:
+    """How long each way took: one bar each, by the words beside it."""
+    figure, ax = _axes(None, (6.4, 0.5 + 0.45 * len(measured)))
+    ax.barh(list(measured), list(measured.values()), color=_PALETTE[0], height=0.6)
+    ax.invert_yaxis()
+    ax.set(xlabel="seconds")
+    sns.despine(ax=ax)
+    return figure
+
+
+def savings(table: "pd.DataFrame") -> Figure:
+    """Time against the number of places, and what is saved against the size of the items.
+
+    Args:
+        table: of the study ``shortcuts``.
+    """
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    if not len(table):
+        left.axis("off")
+        return _not_run(figure)
+    maps = table[(table.varied == "places") & (table.work == "map")]
+    for path, words, marker in (("plain", "plain", "o"), ("auto", "with the shortcut", "s")):
+        left.plot(maps.places, maps[path], marker=marker, label=words)
+    left.set(xscale="log", yscale="log", xlabel="places", ylabel="seconds for an accuracy map")
+    left.set_xticks(maps.places, [f"{n}" for n in maps.places], minor=False)
+    left.minorticks_off()
+    left.legend(frameon=False)
+    for (_, rows), words, marker in zip(
+        table[table.varied == "item"].groupby("work"), ("accuracy map", "training step"), "os",
+        strict=True,
+    ):  # fmt: skip
+        (line,) = right.plot(rows.item_side, rows.plain / rows.auto, marker=marker, label=words)
+        right.plot(rows.item_side, rows.limit, ls="--", lw=1, color=line.get_color())
+    right.axhline(1, color="grey", lw=0.8)
+    right.set(xlabel="side of the item (px)", ylabel="times faster than plain", ylim=(0, None))
+    right.legend(frameon=False)
+    for ax in (left, right):
+        sns.despine(ax=ax)
+    plt.close(figure)
+    return figure
+
+
+def similarity(values: Map, label: str = "cosine similarity") -> Figure:
+    """A sensitivity map: similarity for each shift in pixels, on a scale from 0 to 1.
+
+    Args:
+        values: (rows, columns), shifts down and to the right rising, no shift in the middle.
+        label: of the colour bar.
+    """
+    figure, ax = _axes(None, (3.6, 3.2))
+    reach = values.shape[0] // 2 + 0.5
+    image = ax.imshow(values, cmap="cividis", vmin=0, vmax=1, extent=(-reach, reach, reach, -reach))
+    ax.set(xlabel="shift to the right (px)", ylabel="shift down (px)")
+    figure.colorbar(image, ax=ax, label=label)
+    return figure
 
 
 def _edges(axis: NDArray[Any]) -> NDArray[Any]:

@@ -10,7 +10,17 @@ from safetensors.torch import save_file
 from torch import nn
 
 from invlib import models
-from invlib.models import VGG, VGGS, VGGTable, WeightsError, load_pretrained, squeezenet, vgg
+from invlib.models import (
+    TRACKING,
+    VGG,
+    VGGS,
+    VGGTable,
+    WeightsError,
+    load_pretrained,
+    squeezenet,
+    tracking,
+    vgg,
+)
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +133,7 @@ def test_initialisation_is_that_of_torchvisions_vgg():
     [
         lambda seed: vgg("bench", 3, seed=seed),
         lambda seed: squeezenet(3, seed=seed),
+        lambda seed: tracking("mnist_k4", 3, seed),
         lambda seed: models.replace_head(tiny(), 4, seed=seed),
     ],
 )
@@ -171,8 +182,95 @@ def test_unknown_names_are_refused_by_name():
         vgg("vgg19", 10)
     with pytest.raises(ValueError, match="unknown head 'round'; expected pooled or flat"):
         squeezenet(10, "round")
+    with pytest.raises(ValueError, match="unknown network 'mnist'; expected one of mnist_k5, mni"):
+        tracking("mnist")
     with pytest.raises(ValueError, match="ReLU has no linear or convolution layer"):
         models.head_name(nn.ReLU())
+
+
+# The tracking networks
+
+SIDES = {
+    "mnist": {5: (20, 10, 5), 4: (20, 10, 5), 3: (20, 10, 5)},
+    "cifar10": {5: (22, 11, 5), 4: (22, 11, 5), 3: (22, 11, 5)},
+    "mnist_unpadded": {5: (18, 7, 1), 4: (18, 7, 2), 3: (19, 8, 3)},
+    "cifar10_unpadded": {5: (20, 8, 2), 4: (20, 8, 2), 3: (21, 9, 3)},
+}
+"""Sides of the maps behind the poolings as printed; table 1 to 4, kernel."""
+
+
+def row(table, kernel):
+    data, _, unpadded = table.partition("_")
+    return f"{data}_k{kernel}{'_unpadded' * bool(unpadded)}"
+
+
+@pytest.mark.parametrize("table", SIDES)
+def test_the_tracking_networks_have_the_printed_maps(table):
+    for kernel, printed in SIDES[table].items():
+        name = row(table, kernel)
+        channels, side = (1, 40) if table.startswith("mnist") else (3, 44)
+        model, found = tracking(name), []
+        x = torch.zeros(1, channels, side, side)
+        for layer in model.features:
+            x = layer(x)
+            if isinstance(layer, nn.MaxPool2d):
+                found.append(x.shape[2:])
+        assert found == [(n, n) for n in printed] and TRACKING[name].sides == printed
+        assert TRACKING[name].channels[0] == channels and TRACKING[name].side == side
+        assert model(torch.zeros(2, channels, side, side)).shape == (2, 10)
+    assert len(TRACKING) == 12
+
+
+def test_a_kernel_of_4_is_padded_by_1_before_and_2_behind():
+    for layer in (0, 4, 8):
+        features = tracking("mnist_k4").features[layer : layer + 2]
+        nn.init.ones_(features[1].weight)
+        width = features[1].in_channels
+        cells = features(torch.ones(1, width, 6, 6))[0, 0] / width
+        assert cells[0].tolist() == [9, 12, 12, 12, 9, 6]
+        assert torch.equal(cells, cells[0, :, None] * cells[0] / 9)
+
+
+@pytest.mark.parametrize(("kernel", "convolutions"), [(5, 20_310), (4, 13_020), (3, 7_350)])
+def test_parameter_counts_of_the_first_table(kernel, convolutions):
+    model = tracking(row("mnist", kernel))
+    assert count(model.features) == convolutions and count(model.classifier) == 380_510
+    assert count(tracking(row("mnist", kernel), classes=3)) == convolutions + 380_510 - 7 * 501
+
+
+@pytest.mark.parametrize(
+    ("table", "nodes"),
+    [
+        ("mnist_unpadded", {5: (250, 500, 750), 4: (256, 496, 752), 3: (252, 504, 747)}),
+        ("cifar10_unpadded", {5: (1250, 2500, 3750), 4: (1248, 2496, 3744), 3: (1251, 2502, 3744)}),
+    ],
+)
+def test_kernels_without_padding_have_as_many_effective_nodes(table, nodes):
+    for kernel, expected in nodes.items():
+        layers = [m for m in tracking(row(table, kernel)).features if isinstance(m, nn.Conv2d)]
+        found = tuple(math.prod(m.kernel_size) * m.out_channels for m in layers)
+        assert found == expected
+
+
+@pytest.mark.parametrize("name", ["mnist_k5", "cifar10_k4", "cifar10_k3_unpadded"])
+def test_the_tracking_networks_have_hes_initialisation(name):
+    layers = [m for m in tracking(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 5
+    for layer in layers:
+        weight = layer.weight.detach()
+        assert float(weight.std()) == pytest.approx(math.sqrt(2 / weight[0].numel()), rel=0.1)
+        assert not layer.bias.any()
+
+
+def test_a_tracking_network_is_convolution_pooling_relu_without_softmax():
+    model, x = tracking("mnist_k5_unpadded", seed=2), noise(2, 1, 40, 40)
+    y = x
+    for layer in model.features[::3]:
+        y = nn.functional.conv2d(y, layer.weight, layer.bias)
+        y = nn.functional.max_pool2d(nn.functional.relu(y), 2)
+    first, last = model.classifier[1], model.classifier[3]
+    logits = last(nn.functional.relu(first(y.flatten(1))))
+    assert torch.allclose(model.features(x), y) and torch.allclose(model(x), logits, atol=1e-5)
 
 
 # Files of weights

@@ -7,7 +7,7 @@ from typing import Any
 
 from invlib.results import Run
 
-STUDIES = ("imagenet",)
+STUDIES = ("imagenet", "shortcuts")
 """The studies by name; each is a module of this package with a ``STUDY``."""
 
 

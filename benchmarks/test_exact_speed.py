@@ -1,0 +1,442 @@
+"""The exact shortcuts against plain PyTorch, and against the loop of a notebook.
+
+Plain is the same network with channels last in memory, drawn by the same renderer; where invlib
+cuts batches to fit a cache, plain has the better of the whole batch and the pieces. No test asserts
+a time: ratio, goal and the limit set by the number of operations stand side by side in the results.
+"""
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.interpolate import RegularGridInterpolator
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from benchmarks import notebook_loop
+from benchmarks.timing import ROUNDS, Side, World, clock, compare, in_turn, keep, quicker, world
+from invlib import accuracy_map
+from invlib._torchvision import torchvision
+from invlib.canvas import Canvas, Pair, Placement, paper_grid
+from invlib.datasets import ItemSet
+from invlib.dense import Scanner
+from invlib.layers import counted
+from invlib.models import TRACKING, seeded, squeezenet, tracking, vgg
+from invlib.propagation import Propagator
+from invlib.training import chunk_size, has_bf16
+
+CPU = torch.device("cpu")
+CLASSES = 26
+SHIFTS = 10
+
+
+def batch_of(w: World, n: int) -> ItemSet:
+    """So many items of ten classes at most, of the canvas's item size."""
+    items = w.items.only(min(n, 10))
+    return w.canvas.prepare(items.take(torch.linspace(0, len(items) - 1, n).long()))
+
+
+def last(model: nn.Module) -> nn.Module:
+    """The network with channels last in memory."""
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def saving(model: nn.Module, w: World, images: Tensor, places: Tensor | Pair) -> float:
+    """How many times fewer operations propagating takes; forward and backward have one ratio."""
+    plain, ours = Propagator(model, w.canvas, "propagate").operations(images, places)
+    return plain / ours
+
+
+# Accuracy maps.
+
+OCTANT = (0, 37, 57, 87)
+
+
+def over_the_grid(at: dict[Pair, float]) -> float:
+    """The sum over the paper's 361 places of what is known at some places of one octant.
+
+    Windows at mirrored places have the same size, and between two of these places it changes
+    almost linearly.
+    """
+    end = Canvas(224, 50).last[0]
+    coarse = sorted({*OCTANT, *(end - each for each in OCTANT)})
+    values = [[at[_folded(row, column, end)] for column in coarse] for row in coarse]
+    places = np.stack(np.meshgrid(paper_grid(), paper_grid(), indexing="ij"), -1)
+    return float(RegularGridInterpolator((coarse, coarse), values)(places).sum())
+
+
+def _folded(row: int, column: int, end: int) -> Pair:
+    low, high = sorted((min(row, end - row), min(column, end - column)))
+    return low, high
+
+
+def test_a_map_is_put_together_from_an_octant() -> None:
+    places = [(a, b) for a in OCTANT for b in OCTANT if a <= b]
+    assert over_the_grid(dict.fromkeys(places, 1.0)) == pytest.approx(361)
+    # The distance to the edges is linear in the octant, so nothing is lost between its places.
+    distance = sum(min(r, 174 - r) + min(c, 174 - c) for r in paper_grid() for c in paper_grid())
+    assert over_the_grid({at: float(sum(at)) for at in places}) == pytest.approx(distance)
+
+
+def test_accuracy_map_of_vgg16(benchmark: Any) -> None:
+    w = world(224, 50, rgb=True)
+    items = batch_of(w, 16)
+    model = last(vgg("vgg16", CLASSES)).eval()
+    same = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    ours, plain = (Propagator(model, w.canvas, path) for path in ("propagate", "plain"))
+    places = [(a, b) for a in OCTANT for b in OCTANT if a <= b]
+    middle, all_places = (OCTANT[-1], OCTANT[-1]), len(paper_grid()) ** 2
+
+    def mine() -> float:
+        each = {at: clock(partial(ours, items.images, at))() for at in places}
+        return over_the_grid(each)
+
+    def whole(batch: int) -> Side:
+        def forward() -> None:
+            for part in items.images.split(batch):
+                plain(part, middle)
+
+        return clock(forward, all_places)
+
+    def notebook() -> None:
+        notebook_loop.accuracy_map(same, items, grid=middle[:1], **w.theirs)
+
+    # The weights stay fixed from the warm-up on: the one background of a whole map is left out.
+    with torch.inference_mode(), ours.fixed_weights():
+        operations = {at: ours.operations(items.images, at) for at in places}
+        windows = over_the_grid({at: float(each[1]) for at, each in operations.items()})
+        compare(
+            benchmark,
+            work="accuracy map, VGG16, 224 x 224, 19 x 19 places, 16 items, fp32",
+            images=all_places * len(items),
+            ours=mine,
+            plain=quicker(whole(16), whole(chunk_size(w.canvas.size, CPU))),
+            notebook=clock(notebook, all_places),
+            goal="> 4",
+            limit=all_places * operations[middle][0] / windows,
+        )
+
+
+# Training steps.
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network in training on one batch of items, with one optimiser for both paths."""
+
+    model: nn.Module
+    placement: Placement
+    items: ItemSet
+    bf16: bool = False
+    optimiser: torch.optim.Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        adam = torch.optim.Adam(self.model.parameters(), lr=0.001, fused=True)
+        object.__setattr__(self, "optimiser", adam)
+
+    def step(self, path: str, chunk: int | None = None) -> Side:
+        """Render, forward, loss, backward and Adam, the batch whole or in pieces."""
+        forward = Propagator(self.model, self.placement.canvas, path)
+        generator = torch.Generator().manual_seed(0)
+        images, labels = self.items.images, self.items.labels
+        chunk = chunk or len(labels)
+
+        def step() -> None:
+            places = self.placement.places(labels, generator)
+            parts = (each.split(chunk) for each in (images, places, labels))
+            for x, at, y in zip(*parts, strict=True):
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+                    logits = forward(x, at)
+                loss = cross_entropy(logits.float(), y, reduction="sum") / len(labels)
+                loss.backward()
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+
+        return clock(step)
+
+    def plain(self) -> Side:
+        """The plain step, whole or in the pieces that ``fit`` would cut, whichever is quicker."""
+        chunk = chunk_size(self.placement.canvas.size, CPU)
+        if chunk >= len(self.items):
+            return self.step("plain")
+        return quicker(self.step("plain"), self.step("plain", chunk))
+
+
+def notebook_step(model: nn.Module, w: World, items: ItemSet, place: Pair | None = None) -> Side:
+    """A step of the notebook's loop with a copy of a network, in the memory format of a notebook.
+
+    Items are drawn by PIL, the network computes in float32.
+    """
+    same = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    optimiser = torch.optim.Adam(same.parameters(), lr=0.001)
+    data = notebook_loop.Pasted(items, **w.theirs, place=place)
+    batches = notebook_loop.loader(data, len(items))
+    training = model.training
+    return clock(lambda: notebook_loop.train(same, batches, optimiser=optimiser, training=training))
+
+
+def compare_steps(
+    benchmark: Any,
+    w: World,
+    model: nn.Module,
+    batch: int,
+    *,
+    work: str,
+    goal: str,
+    bf16: bool = False,
+    place: Pair | None = None,
+) -> None:
+    """A training step on both paths and in the notebook, with own places or all at one."""
+    items = batch_of(w, batch)
+    placement = w.canvas.fully_translated() if place is None else w.canvas.one_location(place)
+    model = last(model)
+    notebook = notebook_step(model, w, items, place)
+    places = placement.places(items.labels, torch.Generator().manual_seed(0))
+    trained = Trained(model, placement, items, bf16)
+    limit = saving(model, w, items.images, places)
+    ours = trained.step("propagate")
+    ours()  # so that the optimiser has its state before plain is tried in two ways
+    compare(
+        benchmark,
+        work=f"training step, {work}, {'own places' if place is None else 'one edge place'}, "
+        f"batch {batch}, {'bf16' if bf16 else 'fp32'}",
+        images=batch,
+        ours=ours,
+        plain=trained.plain(),
+        notebook=notebook,
+        goal=goal,
+        limit=limit,
+    )
+
+
+@pytest.mark.parametrize(("bf16", "goal"), [(False, "> 3.5"), (True, "> 2.5")])
+def test_training_step_of_vgg16(benchmark: Any, bf16: bool, goal: str) -> None:
+    if bf16 and not has_bf16(CPU):
+        pytest.skip("no bfloat16 in hardware")
+    w = world(224, 50, rgb=True)
+    model = vgg("vgg16", CLASSES)
+    compare_steps(benchmark, w, model, 16, work="VGG16, 224 x 224", goal=goal, bf16=bf16)
+
+
+@pytest.mark.parametrize(("edge", "goal"), [(False, "> 1.6"), (True, "> 2.2")])
+def test_training_step_of_bench_vgg(benchmark: Any, edge: bool, goal: str) -> None:
+    w = world(64, 16, rgb=False)
+    place = w.canvas.leftmost_centred if edge else None
+    model = vgg("bench", CLASSES)
+    compare_steps(benchmark, w, model, 64, work="bench VGG, 64 x 64", goal=goal, place=place)
+
+
+def resnet() -> nn.Module:
+    """ResNet-18 whose BatchNorm keeps its statistics, so that one item is not in another's map."""
+    with seeded(0):
+        model: nn.Module = torchvision.models.resnet18(num_classes=CLASSES)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "goal"),
+    [
+        (lambda: squeezenet(CLASSES), "SqueezeNet 1.1", "> 1.8"),
+        (resnet, "ResNet-18", "> 1.5"),
+    ],
+    ids=["squeezenet", "resnet"],
+)
+def test_training_step_with_branches(
+    benchmark: Any, make: Callable[[], nn.Module], name: str, goal: str
+) -> None:
+    w = world(224, 50, rgb=True)
+    compare_steps(benchmark, w, make(), 16, work=f"{name}, 224 x 224", goal=goal)
+
+
+def saved_bytes(parameters: Iterable[Tensor], forward: Callable[[], Tensor]) -> int:
+    """Bytes of all tensors that a forward pass saves for the backward pass, without parameters.
+
+    Propagation also keeps a row number for each cell of a patch, below a hundredth of the whole.
+    """
+    sizes: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        kept = forward()  # as long as it lives no memory is given out twice
+    for each in parameters:
+        sizes.pop(each.untyped_storage().data_ptr(), None)
+    del kept
+    return sum(sizes.values())
+
+
+def test_saved_bytes_are_those_of_distinct_storages() -> None:
+    layer = nn.Linear(3, 5)
+    x = torch.ones(7, 3)
+    # x, once for both products, and the two factors of the last one.
+    found = saved_bytes(layer.parameters(), lambda: (layer(x) * layer(x)).sum())
+    assert found == 4 * (7 * 3 + 2 * 7 * 5)
+
+
+def test_saved_activations_of_vgg16(benchmark: Any) -> None:
+    w = world(224, 50, rgb=True)
+    items = batch_of(w, 16)
+    model = last(vgg("vgg16", CLASSES))
+    generator = torch.Generator().manual_seed(0)
+    places = w.canvas.fully_translated().places(items.labels, generator)
+
+    def megabytes(path: str) -> float:
+        forward = Propagator(model, w.canvas, path)
+        forward.choose(items.images, places)
+        return saved_bytes(model.parameters(), lambda: forward(items.images, places)) / 1e6
+
+    ours = benchmark.pedantic(megabytes, args=("propagate",), rounds=1)
+    keep(
+        benchmark,
+        work="saved activations, VGG16, 224 x 224, own places, batch 16, fp32",
+        unit="MB",
+        ours=ours,
+        plain=megabytes("plain"),
+        goal="> 6",
+        rounds=1,
+    )
+
+
+# Sensitivity maps.
+
+
+def shifted(name: str, item: int, n: int) -> tuple[nn.Module, ItemSet, Tensor]:
+    """A tracking network, items for it, and these in the middle of its black frame."""
+    table = TRACKING[name]
+    items = batch_of(world(table.side, item, rgb=table.channels[0] == 3), n)
+    start = (table.side - item) // 2
+    frames = Canvas(table.side, item).render(items.images, (start, start))
+    return last(tracking(name, CLASSES)).eval(), items, frames
+
+
+def test_both_sides_shift_the_same() -> None:
+    # Items that the frame cuts off at large shifts, and a coloured image.
+    for name, item in (("mnist_k5", 28), ("cifar10_k4_unpadded", 32)):
+        model, items, frames = shifted(name, item, 2)
+        notebook = notebook_loop.shifted_outputs(model, items, frames.shape[2], 8)
+        with torch.inference_mode():
+            ours = Scanner(model, None, 8, exact_path="propagate")(frames).flatten(1, 2)
+        assert torch.allclose(ours, notebook, rtol=1e-4, atol=1e-5 * float(notebook.abs().max()))
+
+
+# Items of the padded networks are as small as a digit without its margin: no shift cuts them off,
+# or else some frames would be computed one by one.
+@pytest.mark.parametrize(
+    ("name", "item", "n", "goal"),
+    [
+        ("mnist_k5_unpadded", 28, 4, "> 14"),
+        ("mnist_k3_unpadded", 28, 4, "> 8"),
+        ("cifar10_k5_unpadded", 32, 2, "> 16"),
+        ("cifar10_k4_unpadded", 32, 1, "> 16"),
+        ("cifar10_k3_unpadded", 32, 1, "> 16"),
+        ("mnist_k5", 20, 4, "> 1.15"),
+        ("mnist_k3", 20, 4, "> 1.4"),
+    ],
+)
+def test_sensitivity_map(benchmark: Any, name: str, item: int, n: int, goal: str) -> None:
+    model, items, frames = shifted(name, item, n)
+    same = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    ours, plain = (Scanner(model, None, SHIFTS, exact_path=path) for path in ("propagate", "plain"))
+
+    def outputs(scanner: Scanner) -> None:
+        with torch.inference_mode():
+            for part in frames.split(2):  # as in sensitivity_map
+                scanner(part)
+
+    outputs(ours)  # the path is settled once for all images, so it does not count
+    whole, scanned = (counted(partial(outputs, each))[1] for each in (plain, ours))
+    family, kernel, *rest = name.split("_")
+    compare(
+        benchmark,
+        work=f"sensitivity map, {family.upper()}, {kernel.replace('k', 'k = ')}, "
+        f"{rest[0] if rest else 'padded'}, {(2 * SHIFTS + 1) ** 2} shifts, fp32",
+        images=n * (2 * SHIFTS + 1) ** 2,
+        ours=clock(partial(outputs, ours)),
+        plain=clock(partial(outputs, plain)),
+        notebook=clock(lambda: notebook_loop.shifted_outputs(same, items, frames.shape[2], SHIFTS)),
+        goal=goal,
+        limit=whole / scanned,
+    )
+
+
+# Two series for figures.
+
+
+def map_sides(
+    w: World, model: nn.Module, items: ItemSet, rows: Any, columns: Any
+) -> dict[str, Side]:
+    """An accuracy map on either path, with all that a call does."""
+    return {
+        side: clock(partial(accuracy_map, model, w.canvas, items, rows, columns, exact_path=path))
+        for side, path in (("ours", "propagate"), ("plain", "plain"))
+    }
+
+
+def map_limit(w: World, model: nn.Module, items: ItemSet, rows: Any, columns: Any) -> float:
+    """How many times fewer the operations of a map are; a row and a column count the same."""
+    model.eval()
+    one = items.images[:1]
+    ours, plain = (Propagator(model, w.canvas, path) for path in ("propagate", "plain"))
+    places = [(row, column) for row in rows for column in columns]
+    with torch.inference_mode(), ours.fixed_weights():
+        ours(one, places[0])  # computes the background, which a map needs once
+        turned = {(min(at), max(at)) for at in places}
+        windows = {at: counted(partial(ours, one, at))[1] for at in turned}
+        whole = counted(partial(plain, one, places[0]))[1]
+    return whole * len(places) / sum(windows[min(at), max(at)] for at in places)
+
+
+def test_seconds_by_number_of_places(benchmark: Any) -> None:
+    w = world(64, 16, rgb=False)
+    items, model = batch_of(w, 20), last(vgg("bench", CLASSES))
+
+    def row(steps: int) -> dict[str, Any]:
+        grid = w.canvas.test_grid(steps)
+        # A single place is the one that is trained in most studies.
+        rows, columns = (
+            ((each,) for each in w.canvas.leftmost_centred) if steps == 1 else 2 * [grid]
+        )
+        # A large map takes many seconds and repeats the same over and over: it is a mean already.
+        rounds = min(ROUNDS, 3) if steps > 7 else ROUNDS
+        seconds = in_turn(map_sides(w, model, items, rows, columns), rounds)
+        limit = map_limit(w, model, items, rows, columns)
+        return {"places": len(rows) * len(columns), **seconds, "limit": limit, "rounds": rounds}
+
+    rows = benchmark.pedantic(lambda: [row(steps) for steps in (1, 7, 19, 37)], rounds=1)
+    benchmark.extra_info["places"] = rows
+
+
+def test_seconds_by_size_of_the_item(benchmark: Any) -> None:
+    model = last(vgg("bench", CLASSES))
+
+    def rows(item: int) -> list[dict[str, Any]]:
+        w = world(64, item, rgb=False)
+        shown, learnt, grid = batch_of(w, 20), batch_of(w, 64), w.canvas.test_grid(7)
+        made = in_turn(map_sides(w, model, shown, grid, grid), ROUNDS)
+        limit = map_limit(w, model, shown, grid, grid)
+        trained = Trained(model.train(), w.canvas.fully_translated(), learnt)
+        steps = {"ours": trained.step("propagate"), "plain": trained.plain()}
+        places = trained.placement.places(learnt.labels, torch.Generator().manual_seed(0))
+        return [
+            {"item": item, "work": "map", **made, "limit": limit, "rounds": ROUNDS},
+            {
+                "item": item,
+                "work": "step",
+                **in_turn(steps, ROUNDS),
+                "limit": saving(model, w, learnt.images, places),
+                "rounds": ROUNDS,
+            },
+        ]
+
+    found = benchmark.pedantic(
+        lambda: [row for item in range(8, 33, 4) for row in rows(item)], rounds=1
+    )
+    benchmark.extra_info["items"] = found

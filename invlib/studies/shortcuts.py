@@ -1,0 +1,138 @@
+"""What the exact shortcuts save: time of accuracy maps and training steps with and without.
+
+Ours. The two paths take turns in one process, on one thread; a time is the median of the rounds.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+import torch
+
+from invlib import models
+from invlib.canvas import Canvas
+from invlib.datasets import ItemSet, load
+from invlib.metrics import accuracy_map
+from invlib.propagation import Propagator
+from invlib.studies import Study
+from invlib.training import Recipe, fit
+
+PATHS = ("plain", "auto")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is timed.
+
+    Attributes:
+        network: name of a VGG of the table.
+        canvas: side of the canvas in pixels.
+        item: side of the items while the number of places changes.
+        places: sides of the test grids.
+        sides: sides of the items while the grid stays.
+        grid: side of that grid.
+        batch: samples of a training step.
+        steps: training steps timed together.
+        rounds: how often each is timed, after a round to warm up.
+        conditions: one, without settings of its own.
+        seeds: one.
+        needs: nothing but time.
+    """
+
+    network: str
+    canvas: int
+    item: int
+    places: tuple[int, ...]
+    sides: tuple[int, ...]
+    grid: int
+    batch: int
+    steps: int
+    rounds: int
+    conditions: Mapping[str, None] = field(default_factory=lambda: {"one-thread": None})
+    seeds: int = 1
+    needs: str = ""
+
+
+SMOKE = Settings("smoke", 16, 6, (1, 3), (4, 8), 2, 4, 1, 1)
+BENCH = Settings("bench", 64, 16, (1, 7, 19, 37), (8, 12, 16, 20, 24, 28, 32), 7, 64, 5, 5)
+
+
+def resolve(settings: Settings, condition: str) -> dict[str, Any]:
+    """The settings as plain data."""
+    plain = {k: v for k, v in asdict(settings).items() if k not in ("conditions", "seeds", "needs")}
+    return json.loads(json.dumps(plain))
+
+
+def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+    """Times of maps for each number of places, of maps and training steps for each item side.
+
+    Returns:
+        One dictionary for each: ``work`` (``map`` or ``step``), ``varied`` (``places`` or
+        ``item``), ``places``, ``item_side`` (pixels), ``plain`` and ``auto`` (seconds on each
+        path) and ``limit`` (operations on the plain path for one when propagating).
+    """
+    items = load("glyphs").first(3).grey()
+    rows = []
+    for side in settings["places"]:
+        rows.append(_map(settings, items, settings["item"], side) | {"varied": "places"})
+    for item in settings["sides"]:
+        rows.append(_map(settings, items, item, settings["grid"]) | {"varied": "item"})
+        rows.append(_step(settings, items, item) | {"varied": "item"})
+    return [row | {"failed": False, "attempts": [{}]} for row in rows]
+
+
+def _map(settings: dict[str, Any], items: ItemSet, item: int, side: int) -> dict[str, Any]:
+    canvas = Canvas(settings["canvas"], item, std=0.3)
+    shown = canvas.prepare(items).first(1)
+    grid = canvas.test_grid(side) if side > 1 else (canvas.last[0] // 2,)
+    model = models.vgg(settings["network"], len(items.classes))
+    seconds = _seconds(
+        lambda path: accuracy_map(model, canvas, shown, grid, exact_path=path), settings["rounds"]
+    )
+    forward = Propagator(model.eval(), canvas)
+    with torch.no_grad(), forward.fixed_weights():
+        each = [
+            forward.operations(shown.images, (row, column))
+            for row in grid[::2]
+            for column in grid[::2]
+        ]
+    plain, window = map(sum, zip(*each, strict=True))
+    return {"work": "map", "places": side**2, "item_side": item, "limit": plain / window, **seconds}
+
+
+def _step(settings: dict[str, Any], items: ItemSet, item: int) -> dict[str, Any]:
+    canvas = Canvas(settings["canvas"], item, std=0.3)
+    prepared = canvas.prepare(items)
+    recipe = Recipe(steps=settings["steps"], batch=settings["batch"], goal=None)
+    model = models.vgg(settings["network"], len(items.classes))
+    placement = canvas.fully_translated()
+    took = {
+        path: seconds / settings["steps"]
+        for path, seconds in _seconds(
+            lambda path: fit(model, canvas, prepared, placement, recipe, exact_path=path).seconds,
+            settings["rounds"],
+        ).items()
+    }
+    some = torch.arange(settings["batch"]) % len(prepared)
+    places = placement.places(prepared.labels[some], torch.Generator().manual_seed(0))
+    plain, window = Propagator(model, canvas).operations(prepared.images[some], places)
+    return {"work": "step", "places": 0, "item_side": item, "limit": plain / window, **took}
+
+
+def _seconds(call: Callable[[str], Any], rounds: int) -> dict[str, float]:
+    """Median seconds on each path; a call may return its own."""
+    took: dict[str, list[float]] = {path: [] for path in PATHS}
+    for turn in range(rounds + 1):
+        for path in PATHS:
+            began = time.perf_counter()
+            own = call(path)
+            seconds = own if isinstance(own, float) else time.perf_counter() - began
+            if turn:
+                took[path].append(seconds)
+    return {path: median(each) for path, each in took.items()}
+
+
+STUDY = Study("shortcuts", "ours", {"smoke": SMOKE, "bench": BENCH}, compute, resolve)

@@ -1,0 +1,125 @@
+"""The measured speeds: what a benchmark keeps, what is stored of it, and the tables of the page."""
+
+import json
+
+import pytest
+
+from benchmarks import summary, timing
+from book import pages
+
+ROW = {
+    "work": "a training step",
+    "unit": "images/s",
+    "ours": 1234.5,
+    "plain": 400.0,
+    "notebook": 100.0,
+    "goal": "> 2",
+    "limit": 4.0,
+    "rounds": 5,
+}
+
+
+class Benchmark:
+    """What the fixture of pytest-benchmark does here."""
+
+    def __init__(self):
+        self.extra_info = {}
+
+    def pedantic(self, function, args, rounds):
+        assert rounds == 1
+        return function(*args)
+
+
+def kept(**row):
+    benchmark = Benchmark()
+    timing.keep(benchmark, **row)
+    return benchmark.extra_info
+
+
+def report(*found):
+    return {
+        "datetime": "2026-11-20T10:00:00+00:00",
+        "machine_info": {"node": "secret", "cpu": {"brand_raw": "Some Processor"}},
+        "benchmarks": [{"extra_info": each} for each in found],
+    }
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    def store(content):
+        monkeypatch.setattr(pages, "SPEED", tmp_path / "speed.json")
+        pages.SPEED.write_text(json.dumps(content))
+
+    return store
+
+
+def test_a_ratio_says_how_many_times_better():
+    row = kept(**ROW)
+    assert row["ratio"] == pytest.approx(1234.5 / 400) and row["ratio_notebook"] == 12.345
+    saved = kept(work="saved", unit="MB", ours=10.0, plain=60.0)
+    assert saved["ratio"] == 6 and saved["notebook"] is saved["ratio_notebook"] is None
+
+
+def test_sides_take_turns_and_the_first_round_is_warming_up():
+    calls = []
+    seconds = {"ours": iter([9.0, 1, 2, 3]), "notebook": iter([99.0, 30, 10, 20])}
+
+    def side(name):
+        def run():
+            calls.append(name)
+            return next(seconds[name])
+
+        return run
+
+    benchmark = Benchmark()
+    sides = {name: side(name) for name in seconds}
+    timing.compare(benchmark, work="", images=100, rounds=3, **sides)
+    assert calls == 4 * ["ours", "notebook"]
+    row = benchmark.extra_info
+    assert (row["ours"], row["plain"], row["notebook"]) == (50, None, 5)
+    assert (row["ratio"], row["ratio_notebook"], row["rounds"]) == (None, 10, 3)
+
+
+def test_the_quicker_side_is_that_of_the_second_try_unless_the_first_is_long():
+    slow_start, steady = iter([1.5, 0.1]), iter([0.5, 0.5])
+    sides = (lambda: next(slow_start)), (lambda: next(steady))
+    assert timing.quicker(*sides) is sides[0]
+    long, longer = iter([3.0]), iter([4.0])
+    sides = (lambda: next(longer)), (lambda: next(long))
+    assert timing.quicker(*sides) is sides[1]
+
+
+def test_summary_keeps_rows_and_series_but_not_the_machine():
+    row = {"places": 49, "ours": 0.123456, "plain": 1.0, "limit": 2.0, "rounds": 5}
+    made = summary.summary(report(kept(**ROW), {"places": [row]}))
+    assert "secret" not in json.dumps(made)
+    assert (made["date"], made["processor"]) == ("2026-11-20", "Some Processor")
+    (result,) = made["results"]
+    assert set(result) == set(summary.KEPT)
+    assert (result["ours"], result["ratio"]) == (1230, 3.09)
+    assert made["places"] == [{**row, "ours": 0.123}] and made["items"] == []
+
+
+def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
+    old = kept(work="rendering", unit="images/s", ours=50.0, notebook=5.0, goal="> 10")
+    stored(summary.summary(report(kept(**ROW), old)))
+    loops, exact = pages.speed(), pages.speed_exact()
+    assert "| rendering " in loops and "a training step" not in loops
+    assert "| a training step " in exact and "rendering" not in exact
+    cells = [cell.strip() for cell in exact.splitlines()[2].strip("|").split("|")]
+    assert cells[2:] == ["1,230", "400", "3.09", "> 2", "4", "77%", "12.3"]
+    assert loops.endswith("2026-11-20.")
+
+
+def test_without_rows_the_page_says_so(stored, tmp_path, monkeypatch):
+    stored(summary.summary(report()))
+    assert pages.speed_exact().startswith("Nothing was measured yet")
+    monkeypatch.setattr(pages, "SPEED", tmp_path / "absent.json")
+    assert pages.speed().startswith("Nothing was measured yet")
+
+
+def test_what_is_stored_has_the_format_that_is_written():
+    content = json.loads(pages.SPEED.read_text(encoding="utf-8"))
+    assert set(content) == set(summary.summary(report()))
+    assert content["results"]
+    assert all(set(row) == set(summary.KEPT) for row in content["results"])
