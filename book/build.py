@@ -32,6 +32,8 @@ MARKER = re.compile(r"<!-- generated: (\w+) -->")
 # What papermill adds to a notebook and what changes from run to run.
 ADDED_CELLS = {"injected-parameters", "papermill-error-cell-tag"}
 CHANGING_KEYS = ("papermill", "execution", "widgets")
+# A cell that shows times: its outputs are in the book, which executes it, and are not stored.
+TIMED = "nbval-ignore-output"
 
 
 class ParameterError(ValueError):
@@ -118,7 +120,8 @@ def strip(notebook: NotebookNode) -> NotebookNode:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
-            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+            kept = [o for o in cell.outputs if o.get("name") != "stderr"]
+            cell.outputs = [] if TIMED in cell.metadata.get("tags", ()) else kept
     for item in [notebook, *notebook.cells]:
         for key in CHANGING_KEYS:
             item.metadata.pop(key, None)

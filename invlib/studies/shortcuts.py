@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -19,6 +19,9 @@ from invlib.metrics import accuracy_map
 from invlib.propagation import Propagator
 from invlib.studies import Study
 from invlib.training import Recipe, fit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PATHS = ("plain", "auto")
 
@@ -74,7 +77,7 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
         ``item``), ``places``, ``item_side`` (pixels), ``plain`` and ``auto`` (seconds on each
         path) and ``limit`` (operations on the plain path for one when propagating).
     """
-    items = load("glyphs").first(3).grey()
+    items = load("glyphs").only(10).first(7).grey()
     rows = []
     for side in settings["places"]:
         rows.append(_map(settings, items, settings["item"], side) | {"varied": "places"})
@@ -82,6 +85,20 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
         rows.append(_map(settings, items, item, settings["grid"]) | {"varied": "item"})
         rows.append(_step(settings, items, item) | {"varied": "item"})
     return [row | {"failed": False, "attempts": [{}]} for row in rows]
+
+
+def sentence(table: "pd.DataFrame") -> str:
+    """How many times as fast as plain the work is with the smallest and the largest items."""
+    if not len(table):
+        return ""
+    rows = table[table.varied == "item"]
+    rows = rows[rows.item_side.isin(rows.item_side.agg(["min", "max"]))]
+    works = {"map": "an accuracy map", "step": "a training step"}
+    return "; ".join(
+        f"with items of {row.item_side} px {works[row.work]} is {row.plain / row.auto:.1f} times "
+        "as fast as plain"
+        for row in rows.itertuples()
+    )
 
 
 def _map(settings: dict[str, Any], items: ItemSet, item: int, side: int) -> dict[str, Any]:
