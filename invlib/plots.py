@@ -256,7 +256,7 @@ def savings(table: "pd.DataFrame") -> Figure:
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     if not len(table):
-        left.axis("off")
+        plt.close(figure)
         return _not_run(figure)
     maps = table[(table.varied == "places") & (table.work == "map")]
     for path, words, marker in (("plain", "plain", "o"), ("auto", "with the shortcut", "s")):
