@@ -36,6 +36,7 @@ from invlib.layers import (
     agree,
     counted,
     hooked,
+    output,
 )
 from invlib.models import seeded
 from invlib.propagation import PATHS, PathError, PlainPath
@@ -223,7 +224,11 @@ class Scanner:
                 self._graph = Graph(self.model)
             if self.layer is not None and self.layer not in self._graph.outputs:
                 raise NotTraced(f"the output of {self.layer} is not one tensor")
-            scanned, dense = counted(lambda: self._scan(image))
+            try:
+                scanned, dense = counted(lambda: self._scan(image))
+            except (RuntimeError, TypeError, IndexError) as error:
+                self._plain(self._start(image).whole()[:1])  # What plain cannot do is said by it.
+                raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
             cut = self._cuts(image)[0]
             right = torch.zeros_like(cut)
             right[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
@@ -266,12 +271,13 @@ class Scanner:
     def _plain(self, frames: Tensor) -> Tensor:
         seen: list[Tensor] = []
         module = self.model.get_submodule(self.layer) if self.layer else self.model
+        output(self.model, frames[:1])  # It may have to find out the layout in memory.
         # A later layer may work in place.
         hook = module.register_forward_hook(lambda m, x, y: seen.append(y.clone()))
         size = chunk_size((frames.shape[2], frames.shape[3]), frames.device)
         try:
             for count, part in enumerate(frames.split(size), 1):
-                self.model(part.contiguous(memory_format=torch.channels_last))
+                output(self.model, part.contiguous(memory_format=torch.channels_last))
                 if len(seen) != count:
                     raise ValueError(
                         f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "

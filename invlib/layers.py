@@ -10,6 +10,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, fx, nn
@@ -316,6 +317,26 @@ def spans(module: nn.Module | None) -> bool:
     """Whether a module is a convolution or pooling that looks further than one cell."""
     kind = isinstance(module, _ConvNd | _MaxPoolNd | _AvgPoolNd)
     return kind and getattr(module, "kernel_size", 1) not in (1, (1, 1))
+
+
+viewers: "WeakSet[nn.Module]" = WeakSet()
+"""The networks that were found to flatten maps with ``view``, which wants them row by row."""
+
+
+def output(model: nn.Module, x: Tensor) -> Any:
+    """A network's output; one that cannot do with channels last is turned to rows."""
+    if model not in viewers:
+        try:
+            return model(x)
+        except RuntimeError as error:
+            if "view size is not compatible" not in str(error):
+                raise
+        viewers.add(model)
+        with torch.inference_mode(False):  # The weights may be trained later.
+            for weight in model.parameters():
+                # With one channel both layouts are contiguous: a copy alone settles the strides.
+                weight.data = weight.data.clone(memory_format=torch.contiguous_format)
+    return model(x.clone(memory_format=torch.contiguous_format))
 
 
 def counted(call: Callable[[], Any]) -> tuple[Any, int]:

@@ -22,6 +22,7 @@ from invlib.layers import (
     agree,
     counted,
     hooked,
+    output,
     spans,
     trains_batch_norm,
 )
@@ -159,15 +160,18 @@ class Propagator:
         try:
             with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
                 plain = counted(lambda: self._plain(images, places))
-                both = counted(lambda: self._propagate(images, places, common))
-                one = counted(lambda: self._propagate(images[:1], places[:1], common))
+                try:
+                    both = counted(lambda: self._propagate(images, places, common))
+                    one = counted(lambda: self._propagate(images[:1], places[:1], common))
+                except (RuntimeError, TypeError, IndexError) as error:  # as plain works
+                    raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
         finally:
             self._known = known
         window = both[1] - one[1]
         return plain[1] // 2, window, one[1] - window, agree(plain[0], both[0])
 
     def _plain(self, images: Tensor, places: Tensor | Pair) -> Any:
-        return self.model(self.canvas.render(images, places).to(_dtype(self.model)))
+        return output(self.model, self.canvas.render(images, places).to(_dtype(self.model)))
 
     def _propagate(self, images: Tensor, places: Tensor | Pair, common: bool | None = None) -> Any:
         places = self.canvas.legal(places, len(images))

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -19,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from invlib.canvas import Canvas, Pair, Placement
 from invlib.datasets import ItemSet
-from invlib.layers import trains_batch_norm
+from invlib.layers import output, trains_batch_norm, viewers
 from invlib.models import seeded
 from invlib.progress import bar
 from invlib.propagation import Propagator
@@ -123,10 +124,11 @@ def fit(
     generator = torch.Generator().manual_seed(seed)
     sample = balanced(items.labels)
     chance_loss = 0.99 * math.log(len(items.classes))
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if model not in viewers:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.rate, fused=True)
-    forward: Callable[..., Tensor] = model
+    forward: Callable[..., Tensor] = partial(output, model)
     path, chunk = "plain", chunk_size(canvas.size, device)
     if isinstance(placement, Placement):
         forward = Propagator(model, placement.canvas, exact_path)

@@ -8,7 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import invlib
 from invlib._torchvision import torchvision
+from invlib.canvas import Canvas
 from invlib.layers import (
     Graph,
     Join,
@@ -20,6 +22,8 @@ from invlib.layers import (
     trains_batch_norm,
 )
 from invlib.models import VGG, VGGTable
+from invlib.propagation import Propagator
+from invlib.training import Recipe
 
 
 class Calls(nn.Module):
@@ -407,3 +411,41 @@ def test_a_walk_on_whole_maps_is_the_network():
     assert torch.equal(walk.run(x), model(x))
     assert torch.equal(walk.run(x, graph.outputs["features"]), model.features(x))
     assert walk.stopped is None
+
+
+class Views(nn.Module):
+    """Flattens with ``view``, as many scripts do."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 14 * 14, 2)
+
+    def forward(self, x):
+        x = F.relu(self.convolution(x))
+        return self.head(x.view(x.size(0), -1))
+
+
+@pytest.mark.filterwarnings("ignore::invlib.propagation.PlainPath")
+@pytest.mark.parametrize("path", ["auto", "plain"])
+def test_a_network_that_flattens_with_view(halves, path):
+    canvas, model = Canvas(16, 6), Views()
+    for _ in range(2):
+        invlib.fit(model, canvas, halves, canvas.one_location(), Recipe(steps=3), exact_path=path)
+    grid = canvas.test_grid(6)
+    found = invlib.accuracy_map(model, canvas, halves, grid, exact_path=path)
+    x = canvas.render(halves.images, (grid[1], grid[2]))
+    logits = model(x.clone(memory_format=torch.contiguous_format))
+    assert found[1, 2] == float((logits.argmax(1) == halves.labels).double().mean())
+    x = canvas.render(halves.images[:2], (5, 5))
+    similar = invlib.sensitivity_map(model, x, "convolution", 3, exact_path=path)
+    assert similar[3, 3] == pytest.approx(1)
+
+
+def test_an_error_of_the_network_is_its_own():
+    canvas = Canvas(16, 6)
+    wrong = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(784, 2))
+    for path in ("auto", "plain", "propagate"):
+        with pytest.raises(RuntimeError, match="to have 3 channels, but got 1 channels"):
+            Propagator(wrong, canvas, path)(torch.zeros(1, 1, 6, 6, dtype=torch.uint8), (0, 0))
+        with pytest.raises(RuntimeError, match="to have 3 channels, but got 1 channels"):
+            invlib.sensitivity_map(wrong, torch.zeros(1, 1, 16, 16), shifts=2, exact_path=path)
