@@ -37,6 +37,7 @@ from invlib.layers import (
     counted,
     hooked,
     output,
+    viewers,
 )
 from invlib.models import seeded
 from invlib.propagation import PATHS, PathError, PlainPath
@@ -271,13 +272,15 @@ class Scanner:
     def _plain(self, frames: Tensor) -> Tensor:
         seen: list[Tensor] = []
         module = self.model.get_submodule(self.layer) if self.layer else self.model
-        output(self.model, frames[:1])  # It may have to find out the layout in memory.
         # A later layer may work in place.
         hook = module.register_forward_hook(lambda m, x, y: seen.append(y.clone()))
         size = chunk_size((frames.shape[2], frames.shape[3]), frames.device)
         try:
             for count, part in enumerate(frames.split(size), 1):
+                known = self.model in viewers
                 output(self.model, part.contiguous(memory_format=torch.channels_last))
+                if self.model in viewers and not known:
+                    del seen[count - 1 : -1]  # of the attempt that found it out
                 if len(seen) != count:
                     raise ValueError(
                         f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
