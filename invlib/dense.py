@@ -296,6 +296,7 @@ class Scanner:
         padded = any(
             isinstance(layer, Local)
             and layer.padded
+            and not layer.ceil
             and node.all_input_nodes[0].op == "placeholder"
             for node, layer in layers
         )
