@@ -169,11 +169,15 @@ def test_status_for_machines(toy_call):
 
 
 def test_status_of_the_real_study_plans_every_measurement(call):
-    rows = {row["profile"]: row for row in json.loads(call("status", "--json").output)}
-    assert {p: row["planned"] for p, row in rows.items()} == {
-        "bench": 15, "squeezenet": 12, "paper": 10
-    }  # fmt: skip
-    assert all(row["done"] == 0 and row["needs"] for row in rows.values())
+    rows = json.loads(call("status", "--json").output)
+    assert {(row["study"], row["profile"]): row["planned"] for row in rows} == {
+        ("imagenet", "bench"): 15,
+        ("imagenet", "squeezenet"): 12,
+        ("imagenet", "paper"): 10,
+        ("shortcuts", "bench"): 1,
+    }
+    assert all(row["done"] == 0 for row in rows)
+    assert all(row["needs"] for row in rows if row["study"] == "imagenet")
 
 
 def test_claims_without_results_are_not_run_and_say_what_they_need(call):
