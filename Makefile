@@ -52,7 +52,7 @@ paper: $(INSTALLED) empty  ## with a GPU: the studies at paper size, then refres
 	$(PY) -m book.build stage profile=paper
 	$(MAKE) run
 
-bench: $(INSTALLED) empty  ## speed, as ratios against plain loops (benchmarks/results.json)
+bench: $(INSTALLED) empty  ## speed, as ratios against plain loops (invlib/stored/speed.json)
 	$(PY) -m pytest benchmarks --benchmark-quiet --benchmark-json='$(EMPTY)/bench.json'
 	$(PY) -m benchmarks.summary '$(EMPTY)/bench.json'
 
