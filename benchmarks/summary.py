@@ -19,7 +19,6 @@ KEPT = (
     "work", "unit", "ours", "plain", "notebook", "ratio", "ratio_notebook", "goal", "limit",
     "rounds",
 )  # fmt: skip
-SERIES = ("places", "items")
 
 
 def summary(report: dict[str, Any]) -> dict[str, Any]:
@@ -33,8 +32,6 @@ def summary(report: dict[str, Any]) -> dict[str, Any]:
         "bfloat16": has_bf16(torch.device("cpu")),
         "results": [{key: each[key] for key in KEPT} for each in found if "work" in each],
     }
-    for name in SERIES:
-        kept[name] = [row for each in found for row in each.get(name, ())]
     rounded: dict[str, Any] = _rounded(kept)
     return rounded
 

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import notebook_loop
-from benchmarks.timing import ROUNDS, Side, World, clock, compare, in_turn, keep, quicker, world
-from invlib import accuracy_map
+from benchmarks.timing import Side, World, clock, compare, keep, quicker, world
 from invlib._torchvision import torchvision
 from invlib.canvas import Canvas, Pair, Placement, paper_grid
 from invlib.datasets import ItemSet
@@ -365,78 +364,3 @@ def test_sensitivity_map(benchmark: Any, name: str, item: int, n: int, goal: str
         goal=goal,
         limit=whole / scanned,
     )
-
-
-# Two series for figures.
-
-
-def map_sides(
-    w: World, model: nn.Module, items: ItemSet, rows: Any, columns: Any
-) -> dict[str, Side]:
-    """An accuracy map on either path, with all that a call does."""
-    return {
-        side: clock(partial(accuracy_map, model, w.canvas, items, rows, columns, exact_path=path))
-        for side, path in (("ours", "propagate"), ("plain", "plain"))
-    }
-
-
-def map_limit(w: World, model: nn.Module, items: ItemSet, rows: Any, columns: Any) -> float:
-    """How many times fewer the operations of a map are; a row and a column count the same."""
-    model.eval()
-    one = items.images[:1]
-    ours, plain = (Propagator(model, w.canvas, path) for path in ("propagate", "plain"))
-    places = [(row, column) for row in rows for column in columns]
-    with torch.inference_mode(), ours.fixed_weights():
-        ours(one, places[0])  # computes the background, which a map needs once
-        turned = {(min(at), max(at)) for at in places}
-        windows = {at: counted(partial(ours, one, at))[1] for at in turned}
-        whole = counted(partial(plain, one, places[0]))[1]
-    return whole * len(places) / sum(windows[min(at), max(at)] for at in places)
-
-
-def test_seconds_by_number_of_places(benchmark: Any) -> None:
-    w = world(64, 16, rgb=False)
-    items, model = batch_of(w, 20), last(vgg("bench", CLASSES))
-
-    def row(steps: int) -> dict[str, Any]:
-        grid = w.canvas.test_grid(steps)
-        # A single place is the one that is trained in most studies.
-        rows, columns = (
-            ((each,) for each in w.canvas.leftmost_centred) if steps == 1 else 2 * [grid]
-        )
-        # A large map takes many seconds and repeats the same over and over: it is a mean already.
-        rounds = min(ROUNDS, 3) if steps > 7 else ROUNDS
-        seconds = in_turn(map_sides(w, model, items, rows, columns), rounds)
-        limit = map_limit(w, model, items, rows, columns)
-        return {"places": len(rows) * len(columns), **seconds, "limit": limit, "rounds": rounds}
-
-    rows = benchmark.pedantic(lambda: [row(steps) for steps in (1, 7, 19, 37)], rounds=1)
-    benchmark.extra_info["places"] = rows
-
-
-def test_seconds_by_size_of_the_item(benchmark: Any) -> None:
-    model = last(vgg("bench", CLASSES))
-
-    def rows(item: int) -> list[dict[str, Any]]:
-        w = world(64, item, rgb=False)
-        shown, learnt, grid = batch_of(w, 20), batch_of(w, 64), w.canvas.test_grid(7)
-        made = in_turn(map_sides(w, model, shown, grid, grid), ROUNDS)
-        limit = map_limit(w, model, shown, grid, grid)
-        trained = Trained(model.train(), w.canvas.fully_translated(), learnt)
-        steps = {"ours": trained.step("propagate"), "plain": trained.plain()}
-        places = trained.placement.places(learnt.labels, torch.Generator().manual_seed(0))
-        return [
-            {"item": item, "work": "map", **made, "limit": limit, "rounds": ROUNDS},
-            {
-                "item": item,
-                "work": "step",
-                **in_turn(steps, ROUNDS),
-                "limit": saving(model, w, learnt.images, places),
-                "rounds": ROUNDS,
-            },
-        ]
-
-    found = benchmark.pedantic(
-        lambda: [row for item in range(8, 33, 4) for row in rows(item)], rounds=1
-    )
-    benchmark.extra_info["items"] = found

@@ -9,7 +9,7 @@ ordinary tensor, and the network goes on as it is.
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any
 from weakref import WeakSet
 
 import torch
@@ -84,22 +84,6 @@ class Join:
 
 
 Layer = Local | Pointwise | Join
-
-
-class Partial(Protocol):
-    """Feature maps that are known in part."""
-
-    def local(self, layer: Local, align: Pair, known: Any) -> Self | None:
-        """Behind a neighbourhood layer; None where there is no shortcut."""
-
-    def pointwise(self, layer: Pointwise, known: Any) -> Self:
-        """Behind a function of each value."""
-
-    def joined(self, layer: Join, parts: "list[Self]", known: Any) -> Self | None:
-        """Joined with others (itself among them)."""
-
-    def whole(self) -> Tensor:
-        """The whole maps."""
 
 
 class Graph:
@@ -178,6 +162,9 @@ class _Tracer(fx.Tracer):
 
 class Walk(fx.Interpreter):
     """Runs a network's graph on a value known in part.
+
+    The value has the methods ``local``, ``pointwise`` and ``joined``, which give the value behind a
+    layer of that kind (None where there is no shortcut), and ``whole``, which gives the whole maps.
 
     Args:
         model: the network.
