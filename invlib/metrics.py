@@ -66,12 +66,15 @@ def accuracy_map(
         forward = Propagator(model, canvas, "plain" if short else exact_path)
     right = torch.empty(total, dtype=torch.bool, device=device)
     with torch.inference_mode(), evaluating(model), autocast(device), forward.fixed_weights():
-        middle = (rows[len(rows) // 2], columns[len(columns) // 2])
-        propagates = forward.choose(images, middle) == "propagate"
-        batch = batch or chunk_size(canvas.item if propagates else canvas.size, device)
-        # Propagating, a batch shares its place, so that its windows are as small as can be.
-        shared = torch.arange(total).split(n if propagates else total)
-        for index in (part for each in shared for part in each.split(batch)):
+        if forward.path is None:
+            forward.choose(images, (rows[len(rows) // 2], columns[len(columns) // 2]))
+        propagates = forward.path == "propagate"
+        chunk = chunk_size(canvas.item if propagates else canvas.size, device)
+        # Windows are smallest where a batch shares its place, or else its row; but small batches
+        # cost more than that saves.
+        shared = (m for m in (n, n * len(columns)) if propagates and m >= chunk / 16)
+        batches = torch.arange(total).split(next(shared, total))
+        for index in (part for each in batches for part in each.split(batch or chunk)):
             item = (index % n).to(device)
             logits = forward(images[item], places[index // n])
             if logits.shape[1] < len(items.classes):

@@ -173,19 +173,22 @@ class Propagator:
     def _plain(self, images: Tensor, places: Tensor | Pair) -> Any:
         return output(self.model, self.canvas.render(images, places).to(_dtype(self.model)))
 
-    def _propagate(self, images: Tensor, places: Tensor | Pair, common: bool | None = None) -> Any:
+    def _propagate(
+        self, images: Tensor, places: Tensor | Pair, common: tuple[bool, bool] | None = None
+    ) -> Any:
         places = self.canvas.legal(places, len(images))
         common = _common(places) if common is None else common
         device, dtype = images.device, _dtype(self.model)
         fixed = self._known is not None
         constant = not fixed and torch.as_tensor(self.canvas.background).ndim < 2
         rows, columns = (
-            item_axis(size, item, (int(at),) if common else tuple(range(last + 1)), constant)
-            for size, item, last, at in zip(
-                self.canvas.size, self.canvas.item, self.canvas.last, places[0], strict=True
+            item_axis(size, item, (int(at),) if same else tuple(range(last + 1)), constant)
+            for size, item, last, at, same in zip(
+                self.canvas.size, self.canvas.item, self.canvas.last, places[0], common, strict=True
             )
         )
-        at = None if common else (places[:, 0].to(device), places[:, 1].to(device))
+        own = places * torch.tensor([not same for same in common])
+        at = None if all(common) else (own[:, 0].to(device), own[:, 1].to(device))
         background = self.canvas.empty(images.shape[1], device).to(dtype)
         background = background[:, :, :1, :1] if constant else background
         start = Windowed(self.canvas.normalise(images).to(dtype), background, (rows, columns), at)
@@ -237,8 +240,10 @@ def changed(
     return {name: (y != empty[name]).any(1).any(0).cpu().numpy() for name, y in maps.items()}
 
 
-def _common(places: Tensor) -> bool:
-    return bool((places == places[0]).all())
+def _common(places: Tensor) -> tuple[bool, bool]:
+    """Whether all have one row, and whether all have one column."""
+    rows, columns = (places == places[0]).all(0).tolist()
+    return rows, columns
 
 
 def _dtype(model: nn.Module) -> torch.dtype:

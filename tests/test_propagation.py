@@ -149,6 +149,14 @@ def test_known_networks_are_exact_at_a_common_place(known):
         assert_exact(model, canvas, pictures(canvas, 2), place, fast)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_known_networks_are_exact_with_one_row_or_one_column_for_all(known, axis):
+    model, canvas = known
+    places = anywhere(canvas, 4)
+    places[:, axis] = canvas.last[axis] - 1
+    assert_exact(model, canvas, pictures(canvas, 4), places)
+
+
 def test_known_networks_are_exact_with_fixed_weights(known):
     model, canvas = known
     row, column = canvas.last
@@ -289,7 +297,7 @@ class Case:
     item: tuple[int, int]
     colour: int | None
     places: list
-    common: bool
+    common: tuple[bool, bool]  # one row for all, one column for all
     seed: int
 
     def model(self):
@@ -307,7 +315,10 @@ class Case:
 
     @property
     def at(self):
-        return self.places[0] if self.common else torch.tensor(self.places)
+        if all(self.common):
+            return self.places[0]
+        places = torch.tensor(self.places)
+        return torch.where(torch.tensor(self.common), places[0], places)
 
 
 @st.composite
@@ -380,7 +391,7 @@ def cases(draw):
         item,
         draw(st.none() | st.integers(0, 255)),
         places,
-        draw(st.booleans()),
+        draw(st.tuples(st.booleans(), st.booleans())),
         draw(st.integers(0, 99)),
     )
 
@@ -996,7 +1007,7 @@ def test_no_shape_depends_on_own_places(name):
         model, canvas = filled(make()), Canvas(size, item, **COLOUR)
     fast, images, middle = Propagator(model, canvas, "propagate"), pictures(canvas, 3), size // 3
     corners = torch.tensor([(0, 0), canvas.last, (0, canvas.last[1])])
-    places = [torch.tensor([(middle, i) for i in range(middle, middle + 3)]), corners]
+    places = [torch.tensor([(i, i) for i in range(middle, middle + 3)]), corners]
     seen = []
     for at in (*places, *places):  # the first two make what is kept by geometry
         with Shapes() as shapes:
@@ -1067,10 +1078,11 @@ def test_fit_agrees_on_both_paths_and_records_which(noise, exact):
         assert records["plain"].accuracy == records["propagate"].accuracy
 
 
-def test_accuracy_maps_agree_on_both_paths(noise, exact):
-    items, model = noise(12, 4, 16), bench()
+@pytest.mark.parametrize(("items", "shared"), [(4, "nothing"), (12, "row"), (64, "place")])
+def test_accuracy_maps_agree_on_both_paths(noise, exact, items, shared):
+    items, model = noise(items, 4, 16), bench()
     fit(model, BENCH, items, BENCH.one_location(), Recipe(steps=30, batch=12, rate=0.003))
-    rows, columns = (0, 5, 24, 48), (0, 23, 48)
+    rows, columns = (0, 24, 48), (0, 5, 17, 23, 30, 48)
     plain, *others = (
         accuracy_map(model, BENCH, items, rows, columns, batch, path)
         for path, batch in (("plain", None), ("propagate", None), ("propagate", 5), ("auto", None))
@@ -1078,6 +1090,15 @@ def test_accuracy_maps_agree_on_both_paths(noise, exact):
     assert len(set(plain.flatten())) > 2
     for other in others:
         assert (other == plain).all()
+    seen = []
+    forward = Propagator(model, BENCH, "propagate")
+    call = forward._propagate
+    forward._propagate = lambda images, places, *rest: (
+        seen.append([len(set(axis)) for axis in places.T.tolist()]) or call(images, places, *rest)
+    )
+    assert (accuracy_map(model, BENCH, items, rows, columns, exact_path=forward) == plain).all()
+    expected = {"nothing": [3, 6], "row": [1, 6], "place": [1, 1]}[shared]
+    assert seen[-1] == expected
 
 
 def test_a_long_accuracy_map_propagates_by_itself(noise, exact, monkeypatch):
