@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from invlib.layers import (
-    Graph,
     Join,
     Local,
     NotTraced,
@@ -183,7 +182,7 @@ class Scanner:
         self.exact_path = exact_path
         self.path: str | None = "plain" if exact_path == "plain" else None
         self.reason = "asked for" if exact_path == "plain" else ""
-        self._graph: Graph | None = None
+        self._walk: Walk | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """The layer's output for each image and shift.
@@ -222,8 +221,8 @@ class Scanner:
             if hooked(self.model):
                 raise PathError("forward hooks are to see whole maps")
             with seeded(1):  # Not the seed of the comparison, which finds what is drawn here.
-                self._graph = Graph(self.model)
-            if self.layer is not None and self.layer not in self._graph.outputs:
+                self._walk = Walk(self.model)
+            if self.layer is not None and self.layer not in self._walk.outputs:
                 raise NotTraced(f"the output of {self.layer} is not one tensor")
             try:
                 scanned, dense = counted(lambda: self._scan(image))
@@ -262,9 +261,9 @@ class Scanner:
         return Fragments.of(images, self.shifts, fill.expand(images.shape[1]))
 
     def _scan(self, images: Tensor) -> Tensor:
-        assert self._graph is not None
-        until = self._graph.outputs[self.layer] if self.layer else None
-        out = Walk(self.model, self._graph).run(self._start(images), until)
+        assert self._walk is not None
+        until = self._walk.outputs[self.layer] if self.layer else None
+        out = self._walk.run(self._start(images), until)
         out = out.whole() if isinstance(out, Fragments) else out
         count = 2 * self.shifts + 1
         return out.reshape(len(images), count, count, -1)
@@ -292,7 +291,7 @@ class Scanner:
 
     def _cuts(self, images: Tensor) -> Tensor:
         """Where a first layer with padding sees something that the frame cuts off."""
-        layers = self._graph.layers.items() if self._graph else ()
+        layers = self._walk.layers.items() if self._walk else ()
         padded = any(
             isinstance(layer, Local)
             and layer.padded

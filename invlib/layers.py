@@ -86,8 +86,11 @@ class Join:
 Layer = Local | Pointwise | Join
 
 
-class Graph:
-    """A network's operations, as they are in its present mode.
+class Walk(fx.Interpreter):
+    """Runs a network's operations, as they are in its present mode, on a value known in part.
+
+    The value has the methods ``local``, ``pointwise`` and ``joined``, which give the value behind a
+    layer of that kind (None where there is no shortcut), and ``whole``, which gives the whole maps.
 
     Args:
         model: the network.
@@ -98,6 +101,7 @@ class Graph:
         layers: the nodes with a rule.
         spatial: nodes of layers that look further than one cell, with a rule or not.
         align: for a node in front of a pooling with kernel = stride: that stride.
+        stopped: where the last run met its first operation without a rule.
 
     Raises:
         NotTraced: where torch.fx cannot follow the code.
@@ -107,29 +111,31 @@ class Graph:
         tracer = _Tracer()
         own = set(vars(model))
         try:
-            self.graph = tracer.trace(model)
+            graph = tracer.trace(model)
         except Exception as error:  # whatever a forward does with a proxy
             raise NotTraced(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
         finally:
             constants = set(vars(model)) - own
             for name in constants:
                 delattr(model, name)
-        inputs = [n for n in self.graph.nodes if n.op == "placeholder" and not n.args]
+        inputs = [n for n in graph.nodes if n.op == "placeholder" and not n.args]
         if constants or len(inputs) != 1:
             raise NotTraced(
                 f"{type(model).__name__} makes tensors of its own or has not just one input"
             )
-        self.outputs = tracer.outputs
-        modules = dict(model.named_modules())
-        found = ((node, _describe(node, modules)) for node in self.graph.nodes)
+        super().__init__(model, graph=graph)
+        self.outputs, modules = tracer.outputs, self.submodules
+        found = ((node, _describe(node, modules)) for node in graph.nodes)
         self.layers: dict[fx.Node, Layer] = {node: layer for node, layer in found if layer}
         self.spatial = {
             node
-            for node in self.graph.nodes
+            for node in graph.nodes
             if (isinstance(layer := self.layers.get(node), Local) and layer.kernel != (1, 1))
             or (not layer and spans(modules.get(str(node.target))))
         }
         self.align = {node: self._pooling_behind(node) for node in self.layers}
+        self.stopped: fx.Node | None = None
+        self.known: dict[fx.Node, Any] | None = None
 
     def looks_further(self, node: fx.Node) -> bool:
         """Whether a neighbourhood layer comes after a node, or the node is one."""
@@ -147,47 +153,26 @@ class Graph:
                 break
         return 1, 1
 
+    def run(  # type: ignore[override]
+        self, x: Any, until: fx.Node | None = None, known: dict[fx.Node, Any] | None = None
+    ) -> Any:
+        """The network's output, or the value behind a node.
 
-class _Tracer(fx.Tracer):
-    def __init__(self) -> None:
-        super().__init__()
-        self.outputs: dict[str, fx.Node] = {}
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        out = super().call_module(m, forward, args, kwargs)
-        if isinstance(out, fx.Proxy):
-            self.outputs[self.path_of_module(m)] = out.node
-        return out
-
-
-class Walk(fx.Interpreter):
-    """Runs a network's graph on a value known in part.
-
-    The value has the methods ``local``, ``pointwise`` and ``joined``, which give the value behind a
-    layer of that kind (None where there is no shortcut), and ``whole``, which gives the whole maps.
-
-    Args:
-        model: the network.
-        graph: its graph.
-        known: node -> what the value's class keeps of it between walks.
-    """
-
-    def __init__(
-        self, model: nn.Module, graph: Graph, known: dict[fx.Node, Any] | None = None
-    ) -> None:
-        super().__init__(model, graph=graph.graph)
-        self.steps, self.known = graph, known
-        self.stopped: fx.Node | None = None  # where the first operation without a rule was met
-
-    def run(self, x: Any, until: fx.Node | None = None) -> Any:  # type: ignore[override]
-        """The network's output, or the value behind a node."""
-        self.env, self.args_iter = {}, iter([x])
-        for node in self.graph.nodes:
-            value = self.env[node] = self.run_node(node)
-            if node.op == "output" or node is until:
-                return value
-            for used in self.user_to_last_uses.get(node, []):
-                del self.env[used]
+        Args:
+            x: the input.
+            until: the node.
+            known: node -> what the value's class keeps of it between runs.
+        """
+        self.env, self.args_iter, self.known, self.stopped = {}, iter([x]), known, None
+        try:
+            for node in self.graph.nodes:
+                value = self.env[node] = self.run_node(node)
+                if node.op == "output" or node is until:
+                    return value
+                for used in self.user_to_last_uses.get(node, []):
+                    del self.env[used]
+        finally:
+            self.env = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """The value of a node."""
@@ -196,7 +181,7 @@ class Walk(fx.Interpreter):
             value = self._shortcut(n, held)
             if value is not None:
                 return value
-            if n not in self.steps.layers:
+            if n not in self.layers:
                 self.stopped = self.stopped or n
             for node in held:  # From here on it is plain, also for the others who use it.
                 if hasattr(self.env[node], "whole"):
@@ -204,13 +189,13 @@ class Walk(fx.Interpreter):
         return super().run_node(n)
 
     def _shortcut(self, n: fx.Node, held: list[fx.Node]) -> Any:
-        layer = self.steps.layers.get(n)
+        layer = self.layers.get(n)
         if layer is None or len(held) < len(n.all_input_nodes):
             return None
         known = None if self.known is None else self.known.get(n)
         value = self.env[held[0]]
         if isinstance(layer, Local):
-            out = value.local(layer, self.steps.align[n], known)
+            out = value.local(layer, self.align[n], known)
         elif isinstance(layer, Pointwise):
             out = value.pointwise(layer, known)
         else:
@@ -226,6 +211,18 @@ class Walk(fx.Interpreter):
         for node, value in self.env.items():
             if value is old:
                 self.env[node] = new
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, fx.Node] = {}
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        out = super().call_module(m, forward, args, kwargs)
+        if isinstance(out, fx.Proxy):
+            self.outputs[self.path_of_module(m)] = out.node
+        return out
 
 
 _POINTWISE = (

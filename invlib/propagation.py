@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from invlib.canvas import Canvas, Pair
 from invlib.layers import (
-    Graph,
     NotTraced,
     Walk,
     agree,
@@ -65,7 +64,7 @@ class Propagator:
         self.model, self.canvas, self.exact_path = model, canvas, exact_path
         self.path: str | None = "plain" if exact_path == "plain" else None
         self.reason = "asked for" if exact_path == "plain" else ""
-        self._graphs: dict[Any, Graph] = {}
+        self._walks: dict[Any, Walk] = {}
         self._known: dict[Any, Any] | None = None
 
     def __call__(self, images: Tensor, places: Tensor | Pair) -> Any:
@@ -140,7 +139,7 @@ class Propagator:
             raise PathError("forward hooks are to see whole maps")
         try:
             with seeded(1):  # Not the seed of the comparison, which finds what is drawn here.
-                self._graph()
+                self._walk()
             whole, window, background, same = self._compared(images, places)
         except NotTraced as error:
             raise PathError(str(error)) from error
@@ -192,21 +191,20 @@ class Propagator:
         background = self.canvas.empty(images.shape[1], device).to(dtype)
         background = background[:, :, :1, :1] if constant else background
         start = Windowed(self.canvas.normalise(images).to(dtype), background, (rows, columns), at)
-        graph = self._graph()
-        walk = Walk(self.model, graph, self._known)
-        out = walk.run(start)
-        if self.exact_path == "propagate" and walk.stopped and graph.looks_further(walk.stopped):
+        walk = self._walk()
+        out = walk.run(start, known=self._known)
+        if self.exact_path == "propagate" and walk.stopped and walk.looks_further(walk.stopped):
             raise PathError(
                 f"cannot propagate through {walk.stopped.target} of {type(self.model).__name__}"
             )
         return out
 
-    def _graph(self) -> Graph:
+    def _walk(self) -> Walk:
         # A layer that is replaced, or put in another mode, has other rules.
         key = tuple((module, module.training) for module in self.model.modules())
-        if key not in self._graphs:
-            self._graphs = {key: Graph(self.model)}
-        return self._graphs[key]
+        if key not in self._walks:
+            self._walks = {key: Walk(self.model)}
+        return self._walks[key]
 
 
 def changed(

@@ -12,7 +12,6 @@ import invlib
 from invlib._torchvision import torchvision
 from invlib.canvas import Canvas
 from invlib.layers import (
-    Graph,
     Join,
     Local,
     NotTraced,
@@ -41,11 +40,11 @@ class Calls(nn.Module):
 def rule(operation, inputs=1):
     """The rule of a module (in evaluation mode), or of a function."""
     if isinstance(operation, nn.Module):
-        graph = Graph(nn.Sequential(operation))
+        walk = Walk(nn.Sequential(operation))
     else:
-        graph = Graph(Calls(operation, inputs))
-    *_, last, _ = graph.graph.nodes
-    return graph.layers.get(last)
+        walk = Walk(Calls(operation, inputs))
+    *_, last, _ = walk.graph.nodes
+    return walk.layers.get(last)
 
 
 def evaluated(module):
@@ -282,8 +281,8 @@ def test_whether_a_batch_norm_trains():
 
 
 def aligned(*layers):
-    graph = Graph(nn.Sequential(*layers))
-    return {str(node.target): align for node, align in graph.align.items()}
+    walk = Walk(nn.Sequential(*layers))
+    return {str(node.target): align for node, align in walk.align.items()}
 
 
 def test_what_lies_in_front_of_a_pooling_is_aligned_to_it():
@@ -308,7 +307,7 @@ def test_what_two_read_is_not_aligned():
             x = self.conv(x)
             return self.pool(x).mean() + x.mean()
 
-    assert set(Graph(Two()).align.values()) == {(1, 1)}
+    assert set(Walk(Two()).align.values()) == {(1, 1)}
 
 
 def vgg():
@@ -317,28 +316,26 @@ def vgg():
 
 def test_outputs_have_the_names_of_layers_and_of_containers():
     model = vgg()
-    graph = Graph(model)
+    walk = Walk(model)
     names = {name for name, _ in model.named_modules() if name}
-    assert names <= set(graph.outputs)
-    assert graph.outputs["features.3"].target == "features.3"
-    assert graph.outputs["features"] is graph.outputs["features.5"]
-    resnet = Graph(torchvision.models.resnet18(num_classes=2).eval()).outputs
+    assert names <= set(walk.outputs)
+    assert walk.outputs["features.3"].target == "features.3"
+    assert walk.outputs["features"] is walk.outputs["features.5"]
+    resnet = Walk(torchvision.models.resnet18(num_classes=2).eval()).outputs
     assert resnet["layer1"] is resnet["layer1.1"] and resnet["layer1.0"] is not resnet["layer1"]
     assert resnet["layer1.0"].target == "layer1.0.relu"
     assert resnet["layer2.0.downsample"].target == "layer2.0.downsample.1"
 
 
 def test_whether_something_looks_further_behind_a_node():
-    graph = Graph(
-        nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU(), nn.LPPool2d(2, 2), nn.Conv2d(2, 2, 1))
-    )
+    walk = Walk(nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU(), nn.LPPool2d(2, 2), nn.Conv2d(2, 2, 1)))
     looks = {
-        str(n.target): graph.looks_further(n) for n in graph.graph.nodes if n.op == "call_module"
+        str(n.target): walk.looks_further(n) for n in walk.graph.nodes if n.op == "call_module"
     }
     assert looks == {"0": True, "1": False, "2": False, "3": False}
     circular = nn.Conv2d(2, 2, 3, padding_mode="circular", padding=1)
-    graph = Graph(nn.Sequential(nn.ReLU(), circular, nn.Flatten()))
-    assert [graph.looks_further(n) for n in graph.graph.nodes] == [True, True, True, False, False]
+    walk = Walk(nn.Sequential(nn.ReLU(), circular, nn.Flatten()))
+    assert [walk.looks_further(n) for n in walk.graph.nodes] == [True, True, True, False, False]
 
 
 class Constant(nn.Module):
@@ -382,7 +379,7 @@ def test_what_cannot_be_traced_is_refused_and_nothing_left_behind(model, message
     before = dict(vars(model))
     for _ in range(2):
         with pytest.raises(NotTraced, match=message):
-            Graph(model)
+            Walk(model)
     assert vars(model) == before
 
 
@@ -390,7 +387,7 @@ def test_tracing_leaves_nothing_behind():
     model = vgg().train()
     before = [dict(vars(m)) for m in model.modules()]
     copy = deepcopy(model.state_dict())
-    Graph(model)
+    Walk(model)
     assert [dict(vars(m)) for m in model.modules()] == before
     assert all(torch.equal(value, copy[name]) for name, value in model.state_dict().items())
 
@@ -401,15 +398,14 @@ def test_an_input_with_a_default_beside_the_maps_is_no_obstacle():
             return x.relu() * scale
 
     model, x = Optional(), torch.randn(1, 1, 3, 3)
-    assert torch.equal(Walk(model, Graph(model)).run(x), model(x))
+    assert torch.equal(Walk(model).run(x), model(x))
 
 
 def test_a_walk_on_whole_maps_is_the_network():
     model, x = vgg(), torch.randn(2, 3, 16, 16)
-    graph = Graph(model)
-    walk = Walk(model, graph)
+    walk = Walk(model)
     assert torch.equal(walk.run(x), model(x))
-    assert torch.equal(walk.run(x, graph.outputs["features"]), model.features(x))
+    assert torch.equal(walk.run(x, walk.outputs["features"]), model.features(x))
     assert walk.stopped is None
 
 

@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 from invlib import accuracy_map, fit
 from invlib._torchvision import torchvision
 from invlib.canvas import Canvas, PlaceError
-from invlib.layers import Graph, Walk
+from invlib.layers import Walk
 from invlib.models import VGG, VGGS, VGGTable, seeded
 from invlib.propagation import PathError, PlainPath, Propagator
 from invlib.training import Recipe, has_bf16
@@ -442,22 +442,22 @@ class Recorder(fx.Interpreter):
 
 def walked(model, canvas, image, place):
     """Behind each layer: what is known of its maps, those of item and empty canvas, alignment."""
-    graph = Graph(model)
+    walk = Walk(model)
     empty = canvas.empty(image.shape[1]).double()
     axes = tuple(
         map(lambda *a: item_axis(*a, True), canvas.size, canvas.item, [(at,) for at in place])
     )
     maps = []
     for x in (canvas.render(image, place).double(), empty):
-        recorder = Recorder(model, graph=graph.graph)
+        recorder = Recorder(model, graph=walk.graph)
         recorder.seen = {}
         recorder.run(x)
         maps.append(recorder.seen)
-    for node in graph.layers:
+    for node in walk.layers:
         start = Windowed(canvas.normalise(image).double(), empty[:, :, :1, :1], axes, None)
-        known = Walk(model, graph).run(start, node)
+        known = walk.run(start, node)
         if isinstance(known, Windowed):
-            yield known, maps[0][node], maps[1][node], graph.align[node]
+            yield known, maps[0][node], maps[1][node], walk.align[node]
 
 
 @even_kernels
