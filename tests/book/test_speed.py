@@ -60,7 +60,8 @@ def test_a_ratio_says_how_many_times_better():
     assert saved["ratio"] == 6 and saved["notebook"] is saved["ratio_notebook"] is None
 
 
-def test_sides_take_turns_and_the_first_round_is_warming_up():
+def test_sides_take_turns_and_the_first_round_is_warming_up(monkeypatch):
+    monkeypatch.setattr(timing, "SECONDS", 0)
     calls = []
     seconds = {"ours": iter([9.0, 1, 2, 3]), "notebook": iter([99.0, 30, 10, 20])}
 
@@ -78,6 +79,14 @@ def test_sides_take_turns_and_the_first_round_is_warming_up():
     row = benchmark.extra_info
     assert (row["ours"], row["plain"], row["notebook"]) == (50, None, 5)
     assert (row["ratio"], row["ratio_notebook"], row["rounds"]) == (None, 10, 3)
+
+
+def test_short_work_has_more_rounds(monkeypatch):
+    monkeypatch.setattr(timing, "SECONDS", 1)
+    clock = iter([0.0, 0.2, 0.4, 1.1])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    seconds = iter([9.0, 5.0, 3.0, 2.0])
+    assert len(timing.in_turn({"ours": lambda: next(seconds)}, 1)) == 3
 
 
 def test_the_quicker_side_is_that_of_the_second_try_unless_the_first_is_long():
