@@ -272,9 +272,9 @@ class Canvas:
         return int(row), int(column)
 
     def _check(self, places: Tensor) -> None:
-        if len(places):
-            for extreme in (places.min(0).values, places.max(0).values):
-                self._legal(extreme.tolist())
+        last = torch.tensor(self.last, device=places.device)
+        for place in places[((places < 0) | (places > last)).any(1)].tolist():
+            self._legal(place)
 
 
 def place_of_centre(x: int, y: int, item: int = 50) -> Pair:
