@@ -16,7 +16,7 @@ networks".
 
 import difflib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -58,6 +58,7 @@ class Fragments:
         stride: cells of the canvas from one cell of a fragment to the next, by axis.
         frame: cells of one shift's map, by axis.
         shifts: the largest shift.
+        starts: first cells of the frames that are asked for, int64 (frames, 2).
         fill: what the canvas holds around the images, by channel; None behind the first layer.
         lazy: whether ``data`` still waits for its ReLU.
     """
@@ -67,6 +68,7 @@ class Fragments:
     stride: Pair
     frame: Pair
     shifts: int
+    starts: Tensor
     fill: Tensor | None
     lazy: bool = False
 
@@ -77,20 +79,36 @@ class Fragments:
         canvas = fill.view(1, -1, 1, 1).repeat(n, 1, height + 2 * shifts, width + 2 * shifts)
         canvas = canvas.to(memory_format=torch.channels_last)
         canvas[:, :, shifts : shifts + height, shifts : shifts + width] = images
-        return cls(canvas, [(0, 0)], (1, 1), (height, width), shifts, fill)
+        start = torch.arange(2 * shifts, -1, -1, device=images.device)
+        starts = torch.cartesian_prod(start, start)
+        return cls(canvas, [(0, 0)], (1, 1), (height, width), shifts, starts, fill)
 
     def whole(self) -> Tensor:
-        """The maps one by one: (n * shifts * shifts, channels, *frame), dy and dx rising."""
+        """The maps of each image's frames: (n * frames, channels, *frame)."""
+        return self._cut(slice(None), self.starts)
+
+    @staticmethod
+    def pieces(values: "list[Fragments]") -> Iterator[list[Tensor]]:
+        """The maps of all values a few frames at a time, as ``chunk_size`` has it."""
+        first = max(values, key=lambda value: value.frame)
+        n, frames = len(first.data) // len(first.phases), len(first.starts)
+        chunk = chunk_size(first.frame, first.data.device)
+        for images in torch.arange(n).split(max(1, chunk // frames)):
+            few = slice(int(images[0]), int(images[-1]) + 1)
+            for starts in first.starts.split(chunk):
+                yield [value._cut(few, starts) for value in values]
+
+    def _cut(self, images: slice, starts: Tensor) -> Tensor:
         data = F.relu(self.data) if self.lazy else self.data
         order = sorted(range(len(self.phases)), key=self.phases.__getitem__)
-        count = 2 * self.shifts + 1
         maps = data.unflatten(0, (len(order), -1))[order].unflatten(0, self.stride)
         for dim, frame in enumerate(self.frame, 4):
             maps = maps.unfold(dim, frame, 1)
         # The frame of canvas row r starts in the fragment of phase r mod stride, at r // stride.
-        maps = maps.permute(2, 4, 0, 5, 1, 6, 7, 3).flatten(3, 4).flatten(1, 2)
-        maps = maps[:, :count, :count].flip(1, 2).flatten(0, 2)
-        return maps.permute(0, 3, 1, 2)
+        (y, x), (down, right) = starts.unbind(1), self.stride
+        maps = maps.permute(2, 0, 4, 1, 5, 6, 7, 3)
+        maps = maps[images, y % down, y // down, x % right, x // right]
+        return maps.flatten(0, 1).permute(0, 3, 1, 2)
 
     def local(self, layer: Local, align: Pair, known: Any) -> "Fragments | None":
         """Behind a neighbourhood layer; None where it looks at what a frame's border hides."""
@@ -120,8 +138,15 @@ class Fragments:
             for y, x in starts
             for first in self.phases
         ]
-        lazy = self.lazy and layer.maximum
-        return Fragments(torch.cat(parts), phases, stride, frame, self.shifts, None, lazy)
+        return replace(
+            self,
+            data=torch.cat(parts),
+            phases=phases,
+            stride=stride,
+            frame=frame,
+            fill=None,
+            lazy=self.lazy and layer.maximum,
+        )
 
     def _behind(self, frame: int, stride: int, kernel: int, step: int) -> tuple[int, int, int]:
         """Frame and stride behind a layer, and the cells each phase needs, on one axis."""
@@ -205,14 +230,16 @@ class Scanner:
             )
         if self.path is None:
             self._choose(images[:1])
+        start, count = self._start(images), 2 * self.shifts + 1
         if self.path == "plain":
-            count = 2 * self.shifts + 1
-            return self._plain(self._start(images).whole()).view(len(images), count, count, -1)
-        out = self._scan(images)
+            out = torch.cat([self._plain(frames) for (frames,) in Fragments.pieces([start])])
+            return out.view(len(images), count, count, -1)
+        out = self._scan(start).view(len(images), count, count, -1)
         wrong = self._cuts(images)
-        if wrong.any():
-            frames = self._start(images).whole()[wrong.flatten()]
-            out[wrong] = self._plain(frames)
+        for i in wrong.flatten(1).any(1).nonzero().flatten().tolist():
+            alone = replace(self._start(images[i : i + 1]), starts=start.starts[wrong[i].flatten()])
+            frames = torch.cat([self._plain(frames) for (frames,) in Fragments.pieces([alone])])
+            out[i][wrong[i]] = frames
         return out
 
     def _choose(self, image: Tensor) -> None:
@@ -224,18 +251,19 @@ class Scanner:
                 self._walk = Walk(self.model)
             if self.layer is not None and self.layer not in self._walk.outputs:
                 raise NotTraced(f"the output of {self.layer} is not one tensor")
+            start, cut = self._start(image), self._cuts(image)[0]
+            some = torch.zeros_like(cut)
+            some[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
+            few = replace(start, starts=start.starts[(some & ~cut).flatten()])
+            twice = replace(few, starts=few.starts.repeat(2, 1))
             try:
-                scanned, dense = counted(lambda: self._scan(image))
+                scanned, dense = counted(lambda: self._scan(few))
+                _, more = counted(lambda: self._scan(twice))
             except (RuntimeError, TypeError, IndexError) as error:
-                self._plain(self._start(image).whole()[:1])  # What plain cannot do is said by it.
+                self._plain(few.whole()[:1])  # What plain cannot do is said by it.
                 raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
-            cut = self._cuts(image)[0]
-            right = torch.zeros_like(cut)
-            right[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
-            right &= ~cut
-            frames = self._start(image).whole().unflatten(0, right.shape)
-            plain, each = counted(lambda: self._plain(frames[right]))
-            if not agree([plain], [scanned[0][right]]):
+            plain, each = counted(lambda: self._plain(few.whole()))
+            if not agree([plain], [scanned]):
                 raise PathError(
                     f"{type(self.model).__name__} does not give the same numbers on both paths; "
                     "is something in it random, or a state that changes?"
@@ -246,8 +274,11 @@ class Scanner:
             self.path, self.reason = "plain", str(error)
             warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=4)
             return
-        each //= int(right.sum())
-        saving = each * right.numel() / max(1, dense + each * int(cut.sum()))
+        frames, n = len(start.starts), len(few.starts)
+        # What one more frame takes, and what all share.
+        own, whole = (more - dense) / n, each / n * frames
+        shared = dense - own * n
+        saving = whole / max(1, shared + own * frames + each / n * int(cut.sum()))
         self.path, self.reason = "propagate", ""
         if saving < SAVING:
             self.path = "plain"
@@ -260,13 +291,12 @@ class Scanner:
         fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
         return Fragments.of(images, self.shifts, fill.expand(images.shape[1]))
 
-    def _scan(self, images: Tensor) -> Tensor:
+    def _scan(self, start: Fragments) -> Tensor:
+        """The layer's output for the frames asked for: (n * frames, features)."""
         assert self._walk is not None
         until = self._walk.outputs[self.layer] if self.layer else None
-        out = self._walk.run(self._start(images), until)
-        out = out.whole() if isinstance(out, Fragments) else out
-        count = 2 * self.shifts + 1
-        return out.reshape(len(images), count, count, -1)
+        out = self._walk.run(start, until)
+        return (out.whole() if isinstance(out, Fragments) else out).flatten(1)
 
     def _plain(self, frames: Tensor) -> Tensor:
         seen: list[Tensor] = []

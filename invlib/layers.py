@@ -91,6 +91,7 @@ class Walk(fx.Interpreter):
 
     The value has the methods ``local``, ``pointwise`` and ``joined``, which give the value behind a
     layer of that kind (None where there is no shortcut), and ``whole``, which gives the whole maps.
+    Where these are many, ``pieces`` gives a few at a time, of several values at once.
 
     Args:
         model: the network.
@@ -165,28 +166,38 @@ class Walk(fx.Interpreter):
         """
         self.env, self.args_iter, self.known, self.stopped = {}, iter([x]), known, None
         try:
-            for node in self.graph.nodes:
-                value = self.env[node] = self.run_node(node)
-                if node.op == "output" or node is until:
-                    return value
-                for used in self.user_to_last_uses.get(node, []):
-                    del self.env[used]
+            return self._run(list(self.graph.nodes), until)
         finally:
             self.env = {}
 
-    def run_node(self, n: fx.Node) -> Any:
-        """The value of a node."""
-        held = [i for i in n.all_input_nodes if hasattr(self.env[i], "whole")]
-        if held:
-            value = self._shortcut(n, held)
-            if value is not None:
+    def _run(self, nodes: list[fx.Node], until: fx.Node | None) -> Any:
+        for i, node in enumerate(nodes):
+            held = [n for n in node.all_input_nodes if hasattr(self.env[n], "whole")]
+            value = self._shortcut(node, held) if held else None
+            if held and value is None:
+                if node not in self.layers:
+                    self.stopped = self.stopped or node
+                if hasattr(self.env[held[0]], "pieces"):
+                    return self._in_pieces(self.env[held[0]].pieces, nodes[i:], until)
+                for each in held:  # From here on it is plain, also for the others who use it.
+                    if hasattr(self.env[each], "whole"):
+                        self._replace(self.env[each], self.env[each].whole())
+            value = self.env[node] = self.run_node(node) if value is None else value
+            if node.op == "output" or node is until:
                 return value
-            if n not in self.layers:
-                self.stopped = self.stopped or n
-            for node in held:  # From here on it is plain, also for the others who use it.
-                if hasattr(self.env[node], "whole"):
-                    self._replace(self.env[node], self.env[node].whole())
-        return super().run_node(n)
+            for used in self.user_to_last_uses.get(node, []):
+                del self.env[used]
+
+    def _in_pieces(self, pieces: Any, nodes: list[fx.Node], until: fx.Node | None) -> Any:
+        """The rest of the run, for a part of the whole maps at a time."""
+        env = self.env
+        held = {id(value): value for value in env.values() if hasattr(value, "pieces")}
+        outputs = []
+        for maps in pieces(list(held.values())):
+            part = dict(zip(held, maps, strict=True))
+            self.env = {node: part.get(id(value), value) for node, value in env.items()}
+            outputs.append(self._run(nodes, until))
+        return torch.cat(outputs)
 
     def _shortcut(self, n: fx.Node, held: list[fx.Node]) -> Any:
         layer = self.layers.get(n)
