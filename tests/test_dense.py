@@ -459,6 +459,52 @@ def test_of_a_layer_used_twice_the_paths_give_the_same_output_or_say_no(path):
     assert found.shape == (2, 5, 5, 300) and error(found[:, 2, 2], last) < TOLERANCE
 
 
+class Skips(nn.Module):
+    """The padded layer is met while the map in front of the pooling is still to be used."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Linear(3 * 100 + 3 * 25, 3)
+
+    def forward(self, x):
+        x = self.first(x)
+        y = self.second(F.max_pool2d(x, 2))
+        return self.head(torch.cat([x.flatten(1), y.flatten(1)], 1))
+
+
+@pytest.fixture
+def frames_at_once(monkeypatch):
+    """How many frames the linear layers were given, call by call."""
+    seen, forward = [], nn.Linear.forward
+    monkeypatch.setattr(
+        nn.Linear, "forward", lambda self, x: seen.append(len(x)) or forward(self, x)
+    )
+    return seen
+
+
+@pytest.mark.parametrize(("chunk", "calls"), [(1, 75), (7, 12), (25, 3), (50, 2), (10**6, 1)])
+@pytest.mark.parametrize("path", ["propagate", "plain"])
+def test_what_frames_do_not_share_is_computed_for_a_few_at_a_time(
+    chunk, calls, path, monkeypatch, frames_at_once
+):
+    monkeypatch.setattr(dense, "chunk_size", lambda size, device: chunk)
+    model, images = filled(Skips()), pictures(3, 1, 12)
+    found, scanner = scan(model, images, 2, path=path)
+    assert error(found, brute(model, images, 2)[None]) < TOLERANCE
+    frames_at_once.clear()
+    with torch.no_grad():
+        assert torch.equal(scanner(images), found)
+    assert (len(frames_at_once), sum(frames_at_once)) == (calls, 3 * 25)
+
+
+def test_deciding_takes_a_few_frames(frames_at_once):
+    scanner = Scanner(filled(Skips()), None, 5)
+    scanner._choose(pictures(1, 1, 12))
+    # Nine on both paths, and nine more for what one more takes.
+    assert frames_at_once == [9, 18, 9]
+
+
 # What cannot be scanned
 
 
