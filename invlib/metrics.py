@@ -19,8 +19,8 @@ from invlib.training import autocast, chunk_size, device_of
 
 Map = NDArray[np.float64]
 
-SHORT = 500
-"""Fewer canvases than this are not worth finding out what propagating would save."""
+SHORT = 2**23
+"""Canvases of fewer pixels than this in all are computed sooner than compared on two paths."""
 
 
 def accuracy_map(
@@ -62,18 +62,21 @@ def accuracy_map(
     if isinstance(exact_path, Propagator):
         forward = exact_path
     else:
-        short = exact_path == "auto" and total < SHORT
+        short = exact_path == "auto" and total * canvas.size[0] * canvas.size[1] < SHORT
         forward = Propagator(model, canvas, "plain" if short else exact_path)
     right = torch.empty(total, dtype=torch.bool, device=device)
     with torch.inference_mode(), evaluating(model), autocast(device), forward.fixed_weights():
+        # Windows are smallest where a batch shares its place, or else its row; but a few items of
+        # another window size cost more than that saves.
+        few = 100 if device.type == "cpu" else 3200
+        shared = next((m for m in (n, n * len(columns)) if m >= few), total)
+        batches = torch.arange(total).split(shared)
         if forward.path is None:
-            forward.choose(images, (rows[len(rows) // 2], columns[len(columns) // 2]))
+            middle = batches[len(batches) // 2]
+            forward.choose(images[(middle % n).to(device)], places[middle // n])
         propagates = forward.path == "propagate"
+        batches = batches if propagates else (torch.arange(total),)
         chunk = chunk_size(canvas.item if propagates else canvas.size, device)
-        # Windows are smallest where a batch shares its place, or else its row; but small batches
-        # cost more than that saves.
-        shared = (m for m in (n, n * len(columns)) if propagates and m >= chunk / 16)
-        batches = torch.arange(total).split(next(shared, total))
         for index in (part for each in batches for part in each.split(batch or chunk)):
             item = (index % n).to(device)
             logits = forward(images[item], places[index // n])

@@ -368,7 +368,8 @@ class _Gather(torch.autograd.Function):
             )
             _, channels, tall, wide = ctx.shapes[1]
             sums = torch.zeros(tall * wide, channels, device=rows.device, dtype=_sum(rows.dtype))
-            sums.index_add_(0, ctx.target[ring], rows[ring].to(sums.dtype))
+            target, outside = (each.index_select(0, ring) for each in (ctx.target, rows))
+            sums.index_add_(0, target, outside.to(sums.dtype))
             background = _maps(sums.to(rows.dtype), 1, tall, wide)
         return data, background, None, None, None
 

@@ -1078,7 +1078,7 @@ def test_fit_agrees_on_both_paths_and_records_which(noise, exact):
         assert records["plain"].accuracy == records["propagate"].accuracy
 
 
-@pytest.mark.parametrize(("items", "shared"), [(4, "nothing"), (12, "row"), (64, "place")])
+@pytest.mark.parametrize(("items", "shared"), [(4, "nothing"), (20, "row"), (100, "place")])
 def test_accuracy_maps_agree_on_both_paths(noise, exact, items, shared):
     items, model = noise(items, 4, 16), bench()
     fit(model, BENCH, items, BENCH.one_location(), Recipe(steps=30, batch=12, rate=0.003))
@@ -1102,12 +1102,14 @@ def test_accuracy_maps_agree_on_both_paths(noise, exact, items, shared):
 
 
 def test_a_long_accuracy_map_propagates_by_itself(noise, exact, monkeypatch):
-    paths, items, model = [], noise(12, 4, 16), bench()
+    paths, items, model = [], noise(48, 4, 16), bench()
     choose = Propagator.choose
     monkeypatch.setattr(
         Propagator, "choose", lambda self, *args: paths.append(choose(self, *args)) or paths[-1]
     )
     grid = range(0, 49, 7)
+    accuracy_map(model, BENCH, items, grid[:6])
+    assert not paths
     found = accuracy_map(model, BENCH, items, grid)
     assert paths == ["propagate"]
     assert (found == accuracy_map(model, BENCH, items, grid, exact_path="plain")).all()

@@ -77,14 +77,16 @@ def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
         ``item``), ``places``, ``item_side`` (pixels), ``plain`` and ``auto`` (seconds on each
         path) and ``limit`` (operations on the plain path for one when propagating).
     """
-    items = load("glyphs").only(10).first(7).grey()
+    items = load("glyphs").only(10).first(10).grey()
     rows = []
     for side in settings["places"]:
-        rows.append(_map(settings, items, settings["item"], side) | {"varied": "places"})
+        few = items.first(1)
+        rows.append(_map(settings, few, settings["item"], side) | {"varied": "places"})
     for item in settings["sides"]:
         rows.append(_map(settings, items, item, settings["grid"]) | {"varied": "item"})
         rows.append(_step(settings, items, item) | {"varied": "item"})
-    return [row | {"failed": False, "attempts": [{}]} for row in rows]
+    both = {"exact_path": " and ".join(PATHS), "failed": False, "attempts": [{}]}
+    return [row | both for row in rows]
 
 
 def sentence(table: "pd.DataFrame") -> str:
@@ -103,7 +105,7 @@ def sentence(table: "pd.DataFrame") -> str:
 
 def _map(settings: dict[str, Any], items: ItemSet, item: int, side: int) -> dict[str, Any]:
     canvas = Canvas(settings["canvas"], item, std=0.3)
-    shown = canvas.prepare(items).first(1)
+    shown = canvas.prepare(items)
     grid = canvas.test_grid(side) if side > 1 else (canvas.last[0] // 2,)
     model = models.vgg(settings["network"], len(items.classes))
     seconds = _seconds(
