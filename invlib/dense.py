@@ -121,18 +121,18 @@ class Fragments:
             frame = frame[0] + top + bottom, frame[1] + left + right
         if self.lazy and not layer.maximum:
             data = F.relu(data)
-        frame, stride, lengths = zip(
+        frame, stride, cells = zip(
             *(self._behind(frame[i], self.stride[i], *layer.axis(i)[:2]) for i in (0, 1)),
             strict=True,
         )
-        whole = [
-            n + s - 1 - size
-            for n, s, size in zip(lengths, layer.stride, data.shape[2:], strict=True)
-        ]
-        if max(whole) > 0:  # Cells that only frames beyond the last shift see.
-            data = F.pad(data, (0, max(0, whole[1]), 0, max(0, whole[0])))
+        # Some may be missing, which only frames beyond the last shift see.
+        needed = [c * s - 1 + k for c, s, k in zip(cells, layer.stride, layer.kernel, strict=True)]
+        missing = [max(0, n - size) for n, size in zip(needed, data.shape[2:], strict=True)]
+        if any(missing):
+            data = F.pad(data, (0, missing[1], 0, missing[0]))
         starts = list(product(*map(range, layer.stride)))
-        parts = [layer.valid(data[:, :, y : y + lengths[0], x : x + lengths[1]]) for y, x in starts]
+        every = layer.valid(data[:, :, : needed[0], : needed[1]], (1, 1))
+        parts = [every[:, :, y :: layer.stride[0], x :: layer.stride[1]] for y, x in starts]
         phases = [
             (y * self.stride[0] + first[0], x * self.stride[1] + first[1])
             for y, x in starts
@@ -149,11 +149,10 @@ class Fragments:
         )
 
     def _behind(self, frame: int, stride: int, kernel: int, step: int) -> tuple[int, int, int]:
-        """Frame and stride behind a layer, and the cells each phase needs, on one axis."""
+        """Frame, stride and cells of a fragment behind a layer, on one axis."""
         frame = (frame - kernel) // step + 1
         stride *= step
-        cells = -(-(2 * self.shifts + 1) // stride) - 1 + frame
-        return frame, stride, (cells - 1) * step + kernel
+        return frame, stride, -(-(2 * self.shifts + 1) // stride) - 1 + frame
 
     def pointwise(self, layer: Pointwise, known: Any) -> "Fragments":
         """Behind a function of each value."""

@@ -42,7 +42,7 @@ class Local:
         after: padding behind it.
         value: of the padding.
         plain: the layer as it is.
-        valid: the layer without its padding.
+        valid: the layer without its padding, at its own stride or at another.
         ceil: an incomplete neighbourhood at the end counts.
         maximum: it commutes with ReLU.
     """
@@ -53,7 +53,7 @@ class Local:
     after: Pair
     value: float
     plain: Callable[[Tensor], Tensor]
-    valid: Callable[[Tensor], Tensor]
+    valid: Callable[..., Tensor]
     ceil: bool = False
     maximum: bool = False
 
@@ -271,19 +271,19 @@ def _describe_module(m: nn.Module) -> Layer | None:
     kind = type(m)
     if isinstance(m, nn.Conv2d) and kind is nn.Conv2d and m.padding_mode == "zeros":
         left, right, top, bottom = m._reversed_padding_repeated_twice
-        kernel = _extent(m.kernel_size, m.dilation)
+        kernel, stride = _extent(m.kernel_size, m.dilation), _pair(m.stride)
 
-        def valid(x: Tensor) -> Tensor:
-            return F.conv2d(x, m.weight, m.bias, m.stride, 0, m.dilation, m.groups)
+        def valid(x: Tensor, stride: Pair = stride) -> Tensor:
+            return F.conv2d(x, m.weight, m.bias, stride, 0, m.dilation, m.groups)
 
-        return Local(kernel, _pair(m.stride), (top, left), (bottom, right), 0.0, m, valid)
+        return Local(kernel, stride, (top, left), (bottom, right), 0.0, m, valid)
     if isinstance(m, nn.MaxPool2d) and kind is nn.MaxPool2d and not m.return_indices:
         size, stride, pad, dilation = map(
             _pair, (m.kernel_size, m.stride or m.kernel_size, m.padding, m.dilation)
         )
         kernel = _extent(size, dilation)
 
-        def valid(x: Tensor) -> Tensor:
+        def valid(x: Tensor, stride: Pair = stride) -> Tensor:
             return F.max_pool2d(x, size, stride, 0, dilation)
 
         return Local(kernel, stride, pad, pad, -torch.inf, m, valid, m.ceil_mode, maximum=True)
@@ -292,13 +292,15 @@ def _describe_module(m: nn.Module) -> Layer | None:
         if any(pad) and not m.count_include_pad:
             return None
 
-        def valid(x: Tensor) -> Tensor:
+        def valid(x: Tensor, stride: Pair = stride) -> Tensor:
             return F.avg_pool2d(x, size, stride, divisor_override=m.divisor_override)
 
         return Local(size, stride, pad, pad, 0.0, m, valid)
     if isinstance(m, nn.ConstantPad2d) and min(m.padding) >= 0:
         left, right, top, bottom = m.padding
-        return Local((1, 1), (1, 1), (top, left), (bottom, right), m.value, m, lambda x: x)
+        return Local(
+            (1, 1), (1, 1), (top, left), (bottom, right), m.value, m, lambda x, stride=1: x
+        )
     if kind is nn.ReLU:
         return Pointwise(F.relu, relu=True)
     if isinstance(m, _BatchNorm):
