@@ -48,7 +48,7 @@ def quicker(*sides: Side) -> Side:
 
 
 def in_turn(sides: dict[str, Side], rounds: int) -> list[dict[str, float]]:
-    """The seconds of each side, by rounds in which each has its turn.
+    """The seconds of each side, by at least so many rounds in which each has its turn.
 
     One side to the end and then the next would not do: a machine that slows down in between would
     change the ratio.

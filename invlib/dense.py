@@ -2,13 +2,13 @@
 
 Every shifted input is a window (a *frame*) of one larger canvas. A layer without padding sees
 nothing outside its frame, so run on the canvas it gives the maps of all shifts at once. A stride s
-keeps every s-th cell; which ones depends on the shift, so the layer is run at all s x s phases, and
-the results, *fragments*, stand side by side in the batch. Nothing is computed twice and nothing is
-approximated, also where the frame cuts the image off.
+keeps every s-th cell; which ones depends on the shift, so the layer is run with stride 1, and the
+s x s phases of its output, *fragments*, stand side by side in the batch. Nothing is computed twice
+and nothing is approximated, also where the frame cuts the image off.
 
 A layer with padding puts zeros at the border of each frame, which the canvas does not have. Only
 the first may look beyond its frame, and only where the canvas is zero there too: the shifts for
-which this does not hold are told apart by ``cuts`` and computed one by one.
+which this does not hold are found and computed one by one.
 
 References: Giusti et al. 2013, "Fast image scanning with deep max-pooling convolutional neural
 networks".
@@ -90,7 +90,7 @@ class Fragments:
     @staticmethod
     def pieces(values: "list[Fragments]") -> Iterator[list[Tensor]]:
         """The maps of all values a few frames at a time, as ``chunk_size`` has it."""
-        first = max(values, key=lambda value: value.frame)
+        first = max(values, key=lambda value: value.frame[0] * value.frame[1])
         n, frames = len(first.data) // len(first.phases), len(first.starts)
         chunk = chunk_size(first.frame, first.data.device)
         for images in torch.arange(n).split(max(1, chunk // frames)):
@@ -99,15 +99,15 @@ class Fragments:
                 yield [value._cut(few, starts) for value in values]
 
     def _cut(self, images: slice, starts: Tensor) -> Tensor:
-        data = F.relu(self.data) if self.lazy else self.data
         order = sorted(range(len(self.phases)), key=self.phases.__getitem__)
-        maps = data.unflatten(0, (len(order), -1))[order].unflatten(0, self.stride)
+        data = self.data.unflatten(0, (len(order), -1))[:, images][order]
+        maps = (F.relu(data) if self.lazy else data).unflatten(0, self.stride)
         for dim, frame in enumerate(self.frame, 4):
             maps = maps.unfold(dim, frame, 1)
         # The frame of canvas row r starts in the fragment of phase r mod stride, at r // stride.
         (y, x), (down, right) = starts.unbind(1), self.stride
         maps = maps.permute(2, 0, 4, 1, 5, 6, 7, 3)
-        maps = maps[images, y % down, y // down, x % right, x // right]
+        maps = maps[:, y % down, y // down, x % right, x // right]
         return maps.flatten(0, 1).permute(0, 3, 1, 2)
 
     def local(self, layer: Local, align: Pair, known: Any) -> "Fragments | None":
@@ -254,15 +254,18 @@ class Scanner:
             some = torch.zeros_like(cut)
             some[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
             few = replace(start, starts=start.starts[(some & ~cut).flatten()])
-            twice = replace(few, starts=few.starts.repeat(2, 1))
+            # More frames beside them: an answer that depends on its batch shows.
+            more = replace(
+                few, starts=torch.cat([few.starts, few.starts[:1].expand_as(few.starts)])
+            )
             try:
                 scanned, dense = counted(lambda: self._scan(few))
-                _, more = counted(lambda: self._scan(twice))
+                beside, both = counted(lambda: self._scan(more))
             except (RuntimeError, TypeError, IndexError) as error:
                 self._plain(few.whole()[:1])  # What plain cannot do is said by it.
                 raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
             plain, each = counted(lambda: self._plain(few.whole()))
-            if not agree([plain], [scanned]):
+            if not agree([plain, plain], [scanned, beside[: len(plain)]]):
                 raise PathError(
                     f"{type(self.model).__name__} does not give the same numbers on both paths; "
                     "is something in it random, or a state that changes?"
@@ -275,7 +278,7 @@ class Scanner:
             return
         frames, n = len(start.starts), len(few.starts)
         # What one more frame takes, and what all share.
-        own, whole = (more - dense) / n, each / n * frames
+        own, whole = (both - dense) / n, each / n * frames
         shared = dense - own * n
         saving = whole / max(1, shared + own * frames + each / n * int(cut.sum()))
         self.path, self.reason = "propagate", ""

@@ -42,7 +42,7 @@ class Local:
         after: padding behind it.
         value: of the padding.
         plain: the layer as it is.
-        valid: the layer without its padding, at its own stride or at another.
+        valid: the layer without its padding; a second argument is the stride, if not its own.
         ceil: an incomplete neighbourhood at the end counts.
         maximum: it commutes with ReLU.
     """
@@ -168,7 +168,7 @@ class Walk(fx.Interpreter):
         try:
             return self._run(list(self.graph.nodes), until)
         finally:
-            self.env = {}
+            self.env, self.args_iter, self.known = {}, iter(()), None
 
     def _run(self, nodes: list[fx.Node], until: fx.Node | None) -> Any:
         for i, node in enumerate(nodes):

@@ -71,10 +71,10 @@ def accuracy_map(
         few = 100 if device.type == "cpu" else 3200
         shared = next((m for m in (n, n * len(columns)) if m >= few), total)
         batches = torch.arange(total).split(shared)
-        if forward.path is None:
-            typical = batches[len(batches) // 4]  # as far from the border as a place is on average
-            forward.choose(images[(typical % n).to(device)], places[typical // n])
-        propagates = forward.path == "propagate"
+        # A place that is as far from the border as places are on average.
+        typical = len(rows) // 4 * len(columns) + len(columns) // 4
+        some = batches[typical * n // shared][[0, -1]]
+        propagates = forward.choose(images[(some % n).to(device)], places[some // n]) == "propagate"
         batches = batches if propagates else (torch.arange(total),)
         chunk = chunk_size(canvas.item if propagates else canvas.size, device)
         for index in (part for each in batches for part in each.split(batch or chunk)):

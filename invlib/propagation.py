@@ -186,7 +186,7 @@ class Propagator:
                 self.canvas.size, self.canvas.item, self.canvas.last, places[0], common, strict=True
             )
         )
-        own = places * torch.tensor([not same for same in common])
+        own = places * places.new_tensor([not same for same in common])
         at = None if all(common) else (own[:, 0].to(device), own[:, 1].to(device))
         background = self.canvas.empty(images.shape[1], device).to(dtype)
         background = background[:, :, :1, :1] if constant else background
