@@ -130,12 +130,12 @@ class Fragments:
         missing = [max(0, n - size) for n, size in zip(needed, data.shape[2:], strict=True)]
         if any(missing):
             data = F.pad(data, (0, missing[1], 0, missing[0]))
-        starts = list(product(*map(range, layer.stride)))
+        offsets = list(product(*map(range, layer.stride)))
         every = layer.valid(data[:, :, : needed[0], : needed[1]], (1, 1))
-        parts = [every[:, :, y :: layer.stride[0], x :: layer.stride[1]] for y, x in starts]
+        parts = [every[:, :, y :: layer.stride[0], x :: layer.stride[1]] for y, x in offsets]
         phases = [
             (y * self.stride[0] + first[0], x * self.stride[1] + first[1])
-            for y, x in starts
+            for y, x in offsets
             for first in self.phases
         ]
         return replace(
@@ -231,14 +231,12 @@ class Scanner:
             self._choose(images[:1])
         start, count = self._start(images), 2 * self.shifts + 1
         if self.path == "plain":
-            out = torch.cat([self._plain(frames) for (frames,) in Fragments.pieces([start])])
-            return out.view(len(images), count, count, -1)
+            return self._plain(start).view(len(images), count, count, -1)
         out = self._scan(start).view(len(images), count, count, -1)
         wrong = self._cuts(images)
         for i in wrong.flatten(1).any(1).nonzero().flatten().tolist():
-            alone = replace(self._start(images[i : i + 1]), starts=start.starts[wrong[i].flatten()])
-            frames = torch.cat([self._plain(frames) for (frames,) in Fragments.pieces([alone])])
-            out[i][wrong[i]] = frames
+            cut = start.starts[wrong[i].flatten()]
+            out[i][wrong[i]] = self._plain(replace(start, data=start.data[i : i + 1], starts=cut))
         return out
 
     def _choose(self, image: Tensor) -> None:
@@ -262,9 +260,9 @@ class Scanner:
                 scanned, dense = counted(lambda: self._scan(few))
                 beside, both = counted(lambda: self._scan(more))
             except (RuntimeError, TypeError, IndexError) as error:
-                self._plain(few.whole()[:1])  # What plain cannot do is said by it.
+                self._plain(few)  # What plain cannot do is said by it.
                 raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
-            plain, each = counted(lambda: self._plain(few.whole()))
+            plain, each = counted(lambda: self._plain(few))
             if not agree([plain, plain], [scanned, beside[: len(plain)]]):
                 raise PathError(
                     f"{type(self.model).__name__} does not give the same numbers on both paths; "
@@ -300,16 +298,16 @@ class Scanner:
         out = self._walk.run(start, until)
         return (out.whole() if isinstance(out, Fragments) else out).flatten(1)
 
-    def _plain(self, frames: Tensor) -> Tensor:
+    def _plain(self, start: Fragments) -> Tensor:
+        """The same, one frame after the other."""
         seen: list[Tensor] = []
         module = self.model.get_submodule(self.layer) if self.layer else self.model
         # A later layer may work in place.
         hook = module.register_forward_hook(lambda m, x, y: seen.append(y.clone()))
-        size = chunk_size((frames.shape[2], frames.shape[3]), frames.device)
         try:
-            for count, part in enumerate(frames.split(size), 1):
+            for count, (frames,) in enumerate(Fragments.pieces([start]), 1):
                 known = self.model in viewers
-                output(self.model, part.contiguous(memory_format=torch.channels_last))
+                output(self.model, frames.contiguous(memory_format=torch.channels_last))
                 if self.model in viewers and not known:
                     del seen[count - 1 : -1]  # of the attempt that found it out
                 if len(seen) != count:

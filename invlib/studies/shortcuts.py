@@ -72,6 +72,8 @@ def resolve(settings: Settings, condition: str) -> dict[str, Any]:
 def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """Times of maps for each number of places, of maps and training steps for each item side.
 
+    Letters A to J: one of each while the number of places changes, ten of each otherwise.
+
     Returns:
         One dictionary for each: ``work`` (``map`` or ``step``), ``varied`` (``places`` or
         ``item``), ``places``, ``item_side`` (pixels), ``plain`` and ``auto`` (seconds on each
