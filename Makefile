@@ -53,8 +53,9 @@ paper: $(INSTALLED) empty  ## with a GPU: the studies at paper size, then refres
 	$(MAKE) run
 
 bench: $(INSTALLED) empty  ## speed, as ratios against plain loops (invlib/stored/speed.json)
-	$(PY) -m pytest benchmarks --benchmark-quiet --benchmark-json='$(EMPTY)/bench.json'
-	$(PY) -m benchmarks.summary '$(EMPTY)/bench.json'
+	for process in 1 2 3; do $(PY) -m pytest benchmarks --benchmark-quiet \
+	--benchmark-json="$(EMPTY)/bench-$$process.json" || exit 1; done
+	$(PY) -m benchmarks.summary '$(EMPTY)'/bench-*.json
 
 clean:  ## remove _build (the .venv stays)
 	rm -rf _build

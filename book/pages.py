@@ -165,6 +165,7 @@ def _speed(
         (
             measured["processor"],
             f"{measured['threads']} thread",
+            f"the middle of {measured['processes']} processes",
             f"bfloat16 in hardware: {'yes' if measured['bfloat16'] else 'no'}",
             f"torch {measured['torch']}",
             measured["date"],

@@ -62,6 +62,7 @@ def test_a_ratio_says_how_many_times_better():
 
 def test_sides_take_turns_and_the_first_round_is_warming_up(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0)
+    monkeypatch.setattr(timing, "TURN", 0)
     calls = []
     seconds = {"ours": iter([9.0, 1, 2, 3]), "notebook": iter([99.0, 30, 10, 20])}
 
@@ -81,8 +82,17 @@ def test_sides_take_turns_and_the_first_round_is_warming_up(monkeypatch):
     assert (row["ratio"], row["ratio_notebook"], row["rounds"]) == (None, 10, 3)
 
 
+def test_a_turn_goes_on_for_a_while_and_its_mean_counts(monkeypatch):
+    monkeypatch.setattr(timing, "TURN", 0.25)
+    clock = iter([0.0, 0.1, 0.2, 0.3])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    seconds = iter([4.0, 1.0, 1.0, 9.0])
+    assert timing.turn(lambda: next(seconds)) == 2
+
+
 def test_short_work_has_more_rounds(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 1)
+    monkeypatch.setattr(timing, "turn", lambda side: side())
     clock = iter([0.0, 0.2, 0.4, 1.1])
     monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
     seconds = iter([9.0, 5.0, 3.0, 2.0])
@@ -105,6 +115,21 @@ def test_summary_keeps_rows_but_not_the_machine():
     (result,) = made["results"]
     assert set(result) == set(summary.KEPT)
     assert (result["ours"], result["ratio"]) == (1230, 3.09)
+
+
+def test_the_process_with_the_middle_ratio_is_kept():
+    slow = kept(work="import", unit="s", ours=0.9)
+    quick = kept(work="import", unit="s", ours=0.1)
+    usual = kept(work="import", unit="s", ours=0.2)
+    # The middle ratio is not that of the middle speed.
+    speeds = [(300.0, 50.0), (200.0, 20.0), (99.0, 33.0)]
+    rows = [kept(**ROW | {"ours": ours, "plain": plain}) for ours, plain in speeds]
+    reports = map(report, rows, [slow, quick, usual])
+    made = summary.summary(*reports)
+    assert made["processes"] == 3
+    step, load = made["results"]
+    assert (step["ours"], step["plain"], step["ratio"]) == (300, 50, 6)
+    assert load["ours"] == 0.2
 
 
 def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
