@@ -14,25 +14,31 @@ from typing import Any
 import torch
 
 from book import pages
+from book.pages import compared
 from invlib.training import has_bf16
 
 KEPT = (
     "work", "unit", "ours", "plain", "notebook", "ratio", "ratio_notebook", "goal", "limit",
-    "rounds",
+    "rounds", "between",
 )  # fmt: skip
 
 
 def summary(*reports: dict[str, Any]) -> dict[str, Any]:
     """The small file out of pytest-benchmark's: no name of the machine, three digits.
 
-    Of each work the process with the middle ratio is kept: how a process happens to get its memory,
-    and what else the machine does for minutes, changes a ratio more than the rounds in it differ.
+    Of each work the process with the middle ratio is kept, and ``between`` which two all ratios
+    are: how a process happens to get its memory, and what else the machine does for minutes,
+    changes a ratio more than the rounds in it differ.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for each in chain.from_iterable(report["benchmarks"] for report in reports):
-        row = each["extra_info"]
-        if "work" in row:
-            found.setdefault(row["work"], []).append({key: row[key] for key in KEPT})
+        if "work" in (row := each["extra_info"]):
+            found.setdefault(row["work"], []).append(row)
+    results = []
+    for rows in found.values():
+        rows.sort(key=compared)
+        row = rows[len(rows) // 2] | {"between": [compared(rows[0]), compared(rows[-1])]}
+        results.append({key: row[key] for key in KEPT})
     last = reports[-1]
     kept = {
         "date": last["datetime"][:10],
@@ -41,16 +47,10 @@ def summary(*reports: dict[str, Any]) -> dict[str, Any]:
         "processes": len(reports),
         "torch": torch.__version__,
         "bfloat16": has_bf16(torch.device("cpu")),
-        "results": [sorted(rows, key=_better)[len(rows) // 2] for rows in found.values()],
+        "results": results,
     }
     rounded: dict[str, Any] = _rounded(kept)
     return rounded
-
-
-def _better(row: dict[str, Any]) -> float:
-    """What the middle is taken of."""
-    better: float = row["ratio"] or row["ratio_notebook"] or row["ours"]
-    return better
 
 
 def _rounded(value: Any) -> Any:

@@ -125,6 +125,7 @@ def speed() -> str:
             "invlib": lambda row: _digits(row["ours"]),
             "notebook": lambda row: _digits(row["notebook"]),
             "ratio": lambda row: _digits(row["ratio_notebook"]),
+            "between": _between,
             "goal": lambda row: row["goal"],
             "rounds": lambda row: row["rounds"],
         },
@@ -141,6 +142,7 @@ def speed_exact() -> str:
             "invlib": lambda row: _digits(row["ours"]),
             "plain": lambda row: _digits(row["plain"]),
             "ratio": lambda row: _digits(row["ratio"]),
+            "between": _between,
             "goal": lambda row: row["goal"],
             "limit": lambda row: _digits(row["limit"]),
             "reached": lambda row: f"{row['ratio'] / row['limit']:.0%}" if row["limit"] else "",
@@ -152,15 +154,13 @@ def speed_exact() -> str:
 def _speed(
     chosen: Callable[[dict[str, Any]], bool], columns: dict[str, Callable[[dict[str, Any]], Any]]
 ) -> str:
-    """Some rows of what was measured as a table, with where it was measured."""
+    """Some rows of what was measured as a table, which missed their goal, and the machine."""
     measured = json.loads(SPEED.read_text(encoding="utf-8")) if SPEED.is_file() else {}
-    rows = [
-        {name: value(row) for name, value in columns.items()}
-        for row in measured.get("results", ())
-        if chosen(row)
-    ]
+    rows = [row for row in measured.get("results", ()) if chosen(row)]
     if not rows:
         return "Nothing was measured yet; `make bench` does it."
+    table = pd.DataFrame([{name: value(row) for name, value in columns.items()} for row in rows])
+    missed = "; ".join(row["work"] for row in rows if not _reached(row)) or "none"
     where = ", ".join(
         (
             measured["processor"],
@@ -171,7 +171,25 @@ def _speed(
             measured["date"],
         )
     )
-    return f"{pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True)}\n\n{where}."
+    shown = table.to_markdown(index=False, disable_numparse=True)
+    return f"{shown}\n\nGoals missed here: {missed}.\n\n{where}."
+
+
+def compared(row: dict[str, Any]) -> float:
+    """What a goal is held against: the ratio, to plain PyTorch if it was timed; else the number."""
+    number: float = row["ratio"] or row["ratio_notebook"] or row["ours"]
+    return number
+
+
+def _reached(row: dict[str, Any]) -> bool:
+    if not row["goal"]:
+        return True
+    sign, goal, *_ = row["goal"].split()
+    return compared(row) > float(goal) if sign == ">" else compared(row) < float(goal)
+
+
+def _between(row: dict[str, Any]) -> str:
+    return " to ".join(map(_digits, row["between"]))
 
 
 def _digits(value: float | None) -> str:

@@ -42,15 +42,17 @@ def accuracy_map(
         rows: rows of the places; 19 evenly spaced ones if not given.
         columns: columns of the places; the same as the rows if not given.
         batch: canvases in one forward pass; by their size if not given.
-        exact_path: see ``propagation.Propagator``; or one of the model and canvas, whose ``path``
-            then says which was taken.
+        exact_path: see ``propagation.Propagator``; or one of this model and canvas, whose ``path``
+            then says which was taken. With ``"auto"``, maps of fewer than 2^23 pixels are plain.
 
     Returns:
         float64 (rows, columns), from 0 to 1.
 
     Raises:
         PlaceError: when the grid leaves the canvas.
-        ValueError: when the model has fewer outputs than the items have classes.
+        ValueError: when the model has fewer outputs than the items have classes, or
+            ``exact_path`` is of another model or canvas.
+        PathError: under ``"propagate"``, where it is not possible: says why.
     """
     rows = canvas.test_grid() if rows is None else rows
     columns = rows if columns is None else columns
@@ -59,11 +61,14 @@ def accuracy_map(
     device = device_of(model)
     images, labels = items.images.to(device), items.labels.to(device)
     n, total = len(items), len(items) * len(places)
-    if isinstance(exact_path, Propagator):
-        forward = exact_path
-    else:
-        short = exact_path == "auto" and total * canvas.size[0] * canvas.size[1] < SHORT
-        forward = Propagator(model, canvas, "plain" if short else exact_path)
+    if isinstance(exact_path, str):
+        exact_path = Propagator(model, canvas, exact_path)
+    forward = exact_path
+    if forward.model is not model or forward.canvas is not canvas:
+        raise ValueError("exact_path is a Propagator of another model or canvas")
+    short = forward.exact_path == "auto" and total * canvas.size[0] * canvas.size[1] < SHORT
+    if short:
+        forward.path, forward.reason = "plain", "the map is too short to find out what pays"
     right = torch.empty(total, dtype=torch.bool, device=device)
     with torch.inference_mode(), evaluating(model), autocast(device), forward.fixed_weights():
         # Windows are smallest where a batch shares its place, or else its row; but a few items of
@@ -74,7 +79,9 @@ def accuracy_map(
         # A place that is as far from the border as places are on average.
         typical = len(rows) // 4 * len(columns) + len(columns) // 4
         some = batches[typical * n // shared][[0, -1]]
-        propagates = forward.choose(images[(some % n).to(device)], places[some // n]) == "propagate"
+        if not short:
+            forward.choose(images[(some % n).to(device)], places[some // n])
+        propagates = forward.path == "propagate"
         batches = batches if propagates else (torch.arange(total),)
         chunk = chunk_size(canvas.item if propagates else canvas.size, device)
         for index in (part for each in batches for part in each.split(batch or chunk)):
@@ -113,7 +120,8 @@ def sensitivity_map(
         metric: ``"cosine"`` similarity, from -1 to 1; ``"euclidean"`` distance; or ``"accuracy"``:
             how often the largest output is that of the label, from 0 to 1.
         labels: int64 (n,), for the accuracy.
-        fill: what comes in at the border, as the network sees it; one number or one per channel.
+        fill: what comes in at the border, as the network sees it; one number or one per channel. On
+            a canvas that normalises black is not 0: ``canvas.empty(channels)`` has it.
         exact_path: see ``dense.Scanner``.
 
     Returns:
@@ -123,6 +131,7 @@ def sensitivity_map(
     Raises:
         ValueError: for an unknown layer (names the nearest), metric, shifts beyond the frame,
             images that are not float, or accuracy without a label for each image.
+        PathError: under ``"propagate"``, where it is not possible: says why.
     """
     if metric not in ("cosine", "euclidean", "accuracy"):
         raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")

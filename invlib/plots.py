@@ -9,6 +9,7 @@ import seaborn as sns
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
@@ -259,25 +260,32 @@ def savings(table: "pd.DataFrame") -> Figure:
         plt.close(figure)
         return _not_run(figure)
     maps = table[(table.varied == "places") & (table.work == "map")]
-    for path, words, marker in (("plain", "plain", "o"), ("auto", "with the shortcut", "s")):
-        left.plot(maps.places, maps[path], marker=marker, label=words)
+    left.plot(maps.places, maps.plain, marker="o", label="plain")
+    _marked(left, maps, maps.places, maps.auto, "s", "auto")
     left.set(xscale="log", yscale="log", xlabel="places", ylabel="seconds for an accuracy map")
     left.set_xticks(maps.places, [f"{n}" for n in maps.places], minor=False)
     left.minorticks_off()
-    left.legend(frameon=False)
     for (_, rows), words, marker in zip(
         table[table.varied == "item"].groupby("work"), ("accuracy map", "training step"), "os",
         strict=True,
     ):  # fmt: skip
-        (line,) = right.plot(rows.item_side, rows.plain / rows.auto, marker=marker, label=words)
+        line = _marked(right, rows, rows.item_side, rows.plain / rows.auto, marker, words)
         right.plot(rows.item_side, rows.limit, ls="--", lw=1, color=line.get_color())
     right.axhline(1, color="grey", lw=0.8)
-    right.set(xlabel="side of the item (px)", ylabel="times faster than plain", ylim=(0, None))
-    right.legend(frameon=False)
+    right.set(xlabel="side of the item (px)", ylabel="times as fast as plain", ylim=(0, None))
     for ax in (left, right):
+        ax.legend(frameon=False)
         sns.despine(ax=ax)
     plt.close(figure)
     return figure
+
+
+def _marked(ax: Axes, rows: "pd.DataFrame", x: Any, y: Any, marker: str, words: str) -> Line2D:
+    """A line of times under ``auto``; its marks are hollow where the path taken was plain."""
+    (line,) = ax.plot(x, y, marker=marker, label=words)
+    plain = rows.exact_path == "plain"
+    ax.plot(x[plain], y[plain], ls="", marker=marker, mfc="white", color=line.get_color())
+    return line
 
 
 def similarity(values: Map, label: str = "cosine similarity") -> Figure:

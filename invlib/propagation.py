@@ -48,7 +48,7 @@ class Propagator:
         model: any network from canvases (n, channels, height, width) to whatever it gives.
         canvas: the canvas.
         exact_path: ``"propagate"``; ``"plain"``; or ``"auto"``, which propagates where that saves
-            operations enough, and only after one sample came out the same on both paths.
+            operations enough, and only after an item at two places came out the same on both paths.
 
     Attributes:
         path: the path taken, ``"propagate"`` or ``"plain"``; None before the first call.
@@ -73,6 +73,9 @@ class Propagator:
         Args:
             images: uint8 (n, channels, item height, item width), on the model's device.
             places: int64 (n, 2), or one (row, column) for all.
+
+        Returns:
+            What the model gives for these canvases.
 
         Raises:
             PlaceError: for items of another size than the canvas's, and places off the canvas.
@@ -121,7 +124,13 @@ class Propagator:
         return self.path
 
     def operations(self, images: Tensor, places: Tensor | Pair) -> tuple[int, int]:
-        """Multiply-adds of a batch's forward pass on the plain path and when propagating."""
+        """Multiply-adds of a batch's forward pass on the plain path and when propagating.
+
+        Inside ``fixed_weights`` without those of the background.
+
+        Raises:
+            NotTraced: where torch.fx cannot follow the model's code.
+        """
         places = self.canvas.legal(places, len(images))
         whole, window, background, _ = self._compared(images, places)
         shared = 0 if self._known is not None else background

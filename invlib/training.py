@@ -115,6 +115,7 @@ def fit(
 
     Raises:
         ValueError: when the model has fewer outputs than the items have classes.
+        PathError: under ``"propagate"``, where it is not possible: says why.
     """
     recipe = recipe or Recipe()
     if isinstance(placement, Placement):

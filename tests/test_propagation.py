@@ -1101,14 +1101,20 @@ def test_accuracy_maps_agree_on_both_paths(noise, exact, items, shared):
     assert seen[-1] == expected
 
 
-def test_a_long_accuracy_map_propagates_by_itself(noise, exact, monkeypatch):
-    paths, items, model = [], noise(48, 4, 16), bench()
-    choose = Propagator.choose
-    monkeypatch.setattr(
-        Propagator, "choose", lambda self, *args: paths.append(choose(self, *args)) or paths[-1]
-    )
+def test_a_long_accuracy_map_propagates_by_itself(noise, exact):
+    items, model = noise(48, 4, 16), bench()
+    forward = Propagator(model, BENCH)
     grid = range(0, 49, 7)
-    accuracy_map(model, BENCH, items, grid[:6])
-    found = accuracy_map(model, BENCH, items, grid)
-    assert paths == ["plain", "propagate"]
-    assert (found == accuracy_map(model, BENCH, items, grid, exact_path="plain")).all()
+    found = {}
+    for rows, path in ((grid[:6], "plain"), (grid, "propagate"), (grid[:6], "plain")):
+        found[path] = accuracy_map(model, BENCH, items, rows, exact_path=forward)
+        assert forward.path == path and (path == "propagate") == (forward.reason == "")
+    whole = accuracy_map(model, BENCH, items, grid, exact_path="plain")
+    assert (found["propagate"] == whole).all() and (found["plain"] == whole[:6, :6]).all()
+
+
+def test_a_map_is_not_made_with_the_path_of_another_network(noise):
+    model = bench()
+    for forward in (Propagator(bench(), BENCH), Propagator(model, Canvas(64, 16))):
+        with pytest.raises(ValueError, match="another model or canvas"):
+            accuracy_map(model, BENCH, noise(4, 4, 16), (0,), exact_path=forward)

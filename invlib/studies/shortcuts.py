@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from invlib import models
 from invlib.canvas import Canvas
 from invlib.datasets import ItemSet, load
 from invlib.metrics import accuracy_map
+from invlib.models import evaluating
 from invlib.propagation import Propagator
 from invlib.studies import Study
 from invlib.training import Recipe, fit
@@ -37,6 +39,9 @@ class Settings:
         places: sides of the test grids.
         sides: sides of the items while the grid stays.
         grid: side of that grid.
+        classes: letters from A on.
+        one: items of each letter while the number of places changes.
+        many: items of each letter while their side changes.
         batch: samples of a training step.
         steps: training steps timed together.
         rounds: how often each is timed, after a round to warm up.
@@ -51,6 +56,9 @@ class Settings:
     places: tuple[int, ...]
     sides: tuple[int, ...]
     grid: int
+    classes: int
+    one: int
+    many: int
     batch: int
     steps: int
     rounds: int
@@ -59,8 +67,14 @@ class Settings:
     needs: str = ""
 
 
-SMOKE = Settings("smoke", 16, 6, (1, 3), (4, 8), 2, 4, 1, 1)
-BENCH = Settings("bench", 64, 16, (1, 7, 19, 37), (8, 12, 16, 20, 24, 28, 32), 7, 64, 5, 5)
+SMOKE = Settings(
+    network="smoke", canvas=16, item=6, places=(1, 3), sides=(4, 8), grid=2,
+    classes=10, one=1, many=10, batch=4, steps=1, rounds=1,
+)  # fmt: skip
+BENCH = Settings(
+    network="bench", canvas=64, item=16, places=(1, 7, 19, 37), sides=(8, 12, 16, 20, 24, 28, 32),
+    grid=7, classes=10, one=1, many=10, batch=64, steps=5, rounds=5,
+)  # fmt: skip
 
 
 def resolve(settings: Settings, condition: str) -> dict[str, Any]:
@@ -72,23 +86,21 @@ def resolve(settings: Settings, condition: str) -> dict[str, Any]:
 def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
     """Times of maps for each number of places, of maps and training steps for each item side.
 
-    Letters A to J: one of each while the number of places changes, ten of each otherwise.
-
     Returns:
         One dictionary for each: ``work`` (``map`` or ``step``), ``varied`` (``places`` or
         ``item``), ``places``, ``item_side`` (pixels), ``plain`` and ``auto`` (seconds on each
-        path) and ``limit`` (operations on the plain path for one when propagating).
+        path), ``limit`` (operations on the plain path for one when propagating, over all places)
+        and ``exact_path`` (which path ``auto`` took).
     """
-    items = load("glyphs").only(10).first(10).grey()
+    letters = load("glyphs").only(settings["classes"]).grey()
+    one, many = letters.first(settings["one"]), letters.first(settings["many"])
     rows = []
     for side in settings["places"]:
-        few = items.first(1)
-        rows.append(_map(settings, few, settings["item"], side) | {"varied": "places"})
+        rows.append(_map(settings, one, settings["item"], side) | {"varied": "places"})
     for item in settings["sides"]:
-        rows.append(_map(settings, items, item, settings["grid"]) | {"varied": "item"})
-        rows.append(_step(settings, items, item) | {"varied": "item"})
-    both = {"exact_path": " and ".join(PATHS), "failed": False, "attempts": [{}]}
-    return [row | both for row in rows]
+        rows.append(_map(settings, many, item, settings["grid"]) | {"varied": "item"})
+        rows.append(_step(settings, many, item) | {"varied": "item"})
+    return [row | {"failed": False, "attempts": [{}]} for row in rows]
 
 
 def sentence(table: "pd.DataFrame") -> str:
@@ -110,18 +122,19 @@ def _map(settings: dict[str, Any], items: ItemSet, item: int, side: int) -> dict
     shown = canvas.prepare(items)
     grid = canvas.test_grid(side) if side > 1 else (canvas.last[0] // 2,)
     model = models.vgg(settings["network"], len(items.classes))
-    seconds = _seconds(
-        lambda path: accuracy_map(model, canvas, shown, grid, exact_path=path), settings["rounds"]
-    )
-    forward = Propagator(model.eval(), canvas)
-    with torch.no_grad(), forward.fixed_weights():
-        each = [
-            forward.operations(shown.images, (row, column))
-            for row in grid[::2]
-            for column in grid[::2]
-        ]
+    forward = {}
+
+    def show(path: str) -> None:
+        forward[path] = Propagator(model, canvas, path)
+        accuracy_map(model, canvas, shown, grid, exact_path=forward[path])
+
+    took = _seconds(show, settings["rounds"])
+    auto = forward["auto"]
+    with torch.no_grad(), evaluating(model), auto.fixed_weights():
+        each = [auto.operations(shown.images, at) for at in product(grid, grid)]
     plain, window = map(sum, zip(*each, strict=True))
-    return {"work": "map", "places": side**2, "item_side": item, "limit": plain / window, **seconds}
+    about = {"work": "map", "places": side**2, "item_side": item}
+    return about | took | {"limit": plain / window, "exact_path": auto.path}
 
 
 def _step(settings: dict[str, Any], items: ItemSet, item: int) -> dict[str, Any]:
@@ -130,17 +143,18 @@ def _step(settings: dict[str, Any], items: ItemSet, item: int) -> dict[str, Any]
     recipe = Recipe(steps=settings["steps"], batch=settings["batch"], goal=None)
     model = models.vgg(settings["network"], len(items.classes))
     placement = canvas.fully_translated()
-    took = {
-        path: seconds / settings["steps"]
-        for path, seconds in _seconds(
-            lambda path: fit(model, canvas, prepared, placement, recipe, exact_path=path).seconds,
-            settings["rounds"],
-        ).items()
-    }
+    trained = {}
+
+    def train(path: str) -> float:
+        trained[path] = fit(model, canvas, prepared, placement, recipe, exact_path=path)
+        return trained[path].seconds / settings["steps"]
+
+    took = _seconds(train, settings["rounds"])
     some = torch.arange(settings["batch"]) % len(prepared)
     places = placement.places(prepared.labels[some], torch.Generator().manual_seed(0))
     plain, window = Propagator(model, canvas).operations(prepared.images[some], places)
-    return {"work": "step", "places": 0, "item_side": item, "limit": plain / window, **took}
+    about = {"work": "step", "places": 0, "item_side": item}
+    return about | took | {"limit": plain / window, "exact_path": trained["auto"].exact_path}
 
 
 def _seconds(call: Callable[[str], Any], rounds: int) -> dict[str, float]:

@@ -19,3 +19,9 @@ def test_chapter_from_nothing(chapter, tmp_path, monkeypatch):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     assert any("image/png" in out.get("data", {}) for cell in code for out in cell.outputs)
     assert list(results.rglob("*.json")), "nothing was computed"
+
+
+@pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.stem)
+def test_chapter_goes_with_the_whole_book_to_the_papers_size(chapter, tmp_path, monkeypatch):
+    monkeypatch.setenv("INVLIB_RESULTS", str(tmp_path))  # what needs a GPU was not run here
+    execute(chapter, tmp_path / chapter.name, {"profile": "paper"})  # an error is raised

@@ -128,8 +128,19 @@ def test_the_process_with_the_middle_ratio_is_kept():
     made = summary.summary(*reports)
     assert made["processes"] == 3
     step, load = made["results"]
-    assert (step["ours"], step["plain"], step["ratio"]) == (300, 50, 6)
-    assert load["ours"] == 0.2
+    assert (step["ours"], step["plain"], step["ratio"], step["between"]) == (300, 50, 6, [3, 10])
+    assert (load["ours"], load["between"]) == (0.2, [0.1, 0.9])
+
+
+def test_missed_goals_are_named(stored):
+    quick = kept(**ROW | {"work": "a quick step"})
+    slow = kept(**ROW | {"work": "a slow step", "plain": 1000.0})
+    late = kept(work="import", unit="s", ours=2.5, goal="< 2 s")
+    soon = kept(work="another import", unit="s", ours=1.5, goal="< 2 s")
+    free = kept(work="a map", unit="images/s", ours=1.0, notebook=5.0)
+    stored(summary.summary(report(quick, slow, late, soon, free)))
+    assert "Goals missed here: a slow step." in pages.speed_exact()
+    assert "Goals missed here: import." in pages.speed()
 
 
 def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
@@ -139,8 +150,8 @@ def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
     assert "| rendering " in loops and "a training step" not in loops
     assert "| a training step " in exact and "rendering" not in exact
     cells = [cell.strip() for cell in exact.splitlines()[2].strip("|").split("|")]
-    assert cells[2:] == ["1,230", "400", "3.09", "> 2", "4", "77%", "12.3"]
-    assert loops.endswith("2026-11-20.")
+    assert cells[2:] == ["1,230", "400", "3.09", "3.09 to 3.09", "> 2", "4", "77%", "12.3"]
+    assert "Goals missed here: none." in loops + exact and loops.endswith("2026-11-20.")
 
 
 def test_without_rows_the_page_says_so(stored, tmp_path, monkeypatch):
