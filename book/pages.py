@@ -121,11 +121,9 @@ def speed() -> str:
         lambda row: row["plain"] is None,
         {
             "work": lambda row: row["work"],
-            "unit": lambda row: row["unit"],
-            "invlib": lambda row: _digits(row["ours"]),
-            "notebook": lambda row: _digits(row["notebook"]),
-            "ratio": lambda row: _digits(row["ratio_notebook"]),
-            "between": _between,
+            "invlib": lambda row: _speed_of(row, "ours"),
+            "notebook": lambda row: _speed_of(row, "notebook"),
+            "ratio (between)": _ratio,
             "goal": lambda row: row["goal"],
             "rounds": lambda row: row["rounds"],
         },
@@ -138,15 +136,13 @@ def speed_exact() -> str:
         lambda row: row["plain"] is not None,
         {
             "work": lambda row: row["work"],
-            "unit": lambda row: row["unit"],
-            "invlib": lambda row: _digits(row["ours"]),
-            "plain": lambda row: _digits(row["plain"]),
-            "ratio": lambda row: _digits(row["ratio"]),
-            "between": _between,
+            "invlib": lambda row: _speed_of(row, "ours"),
+            "plain": lambda row: _speed_of(row, "plain"),
+            "ratio (between)": _ratio,
             "goal": lambda row: row["goal"],
             "limit": lambda row: _digits(row["limit"]),
             "reached": lambda row: f"{row['ratio'] / row['limit']:.0%}" if row["limit"] else "",
-            "ratio to notebook": lambda row: _digits(row["ratio_notebook"]),
+            "to notebook": lambda row: _digits(row["ratio_notebook"]),
         },
     )
 
@@ -188,8 +184,16 @@ def _reached(row: dict[str, Any]) -> bool:
     return compared(row) > float(goal) if sign == ">" else compared(row) < float(goal)
 
 
-def _between(row: dict[str, Any]) -> str:
-    return " to ".join(map(_digits, row["between"]))
+def _speed_of(row: dict[str, Any], side: str) -> str:
+    unit = "" if row["unit"] == "images/s" or row[side] is None else f" {row['unit']}"
+    return _digits(row[side]) + unit
+
+
+def _ratio(row: dict[str, Any]) -> str:
+    """The ratio and between which two those of all processes are."""
+    ratio = row["ratio"] or row["ratio_notebook"]
+    low, high = map(_digits, row["between"])
+    return f"{_digits(ratio)} ({low} to {high})" if ratio else ""
 
 
 def _digits(value: float | None) -> str:

@@ -28,8 +28,8 @@ def test_the_smallest_and_the_largest_items_are_named():
         ]
     ]
     assert shortcuts.sentence(pd.DataFrame(rows)) == (
-        "with items of 8 px an accuracy map is 3.0 times as fast as plain; "
-        "with items of 8 px a training step is 2.5 times as fast as plain; "
-        "with items of 16 px a training step is 1.0 times as fast as plain"
+        "As fast as plain: with items of 8 px an accuracy map 3.0 times; "
+        "with items of 8 px a training step 2.5 times; "
+        "with items of 16 px a training step 1.0 times."
     )
     assert shortcuts.sentence(pd.DataFrame()) == ""

@@ -110,11 +110,11 @@ def sentence(table: "pd.DataFrame") -> str:
     rows = table[table.varied == "item"]
     rows = rows[rows.item_side.isin(rows.item_side.agg(["min", "max"]))]
     works = {"map": "an accuracy map", "step": "a training step"}
-    return "; ".join(
-        f"with items of {row.item_side} px {works[row.work]} is {row.plain / row.auto:.1f} times "
-        "as fast as plain"
+    parts = "; ".join(
+        f"with items of {row.item_side} px {works[row.work]} {row.plain / row.auto:.1f} times"
         for row in rows.itertuples()
     )
+    return f"As fast as plain: {parts}."
 
 
 def _map(settings: dict[str, Any], items: ItemSet, item: int, side: int) -> dict[str, Any]:

@@ -141,6 +141,7 @@ def test_missed_goals_are_named(stored):
     stored(summary.summary(report(quick, slow, late, soon, free)))
     assert "Goals missed here: a slow step." in pages.speed_exact()
     assert "Goals missed here: import." in pages.speed()
+    assert "| 2.5 s " in pages.speed()
 
 
 def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
@@ -150,7 +151,7 @@ def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
     assert "| rendering " in loops and "a training step" not in loops
     assert "| a training step " in exact and "rendering" not in exact
     cells = [cell.strip() for cell in exact.splitlines()[2].strip("|").split("|")]
-    assert cells[2:] == ["1,230", "400", "3.09", "3.09 to 3.09", "> 2", "4", "77%", "12.3"]
+    assert cells[1:] == ["1,230", "400", "3.09 (3.09 to 3.09)", "> 2", "4", "77%", "12.3"]
     assert "Goals missed here: none." in loops + exact and loops.endswith("2026-11-20.")
 
 
