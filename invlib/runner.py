@@ -179,16 +179,25 @@ def _pool(workers: int, executor: Executor | None) -> Iterator[Executor]:
 def _interrupts_held() -> Iterator[None]:
     """Hold Ctrl-C back for a moment; a worker started meanwhile never gets it, not in its imports.
 
-    Where there are no signal masks (Windows) a worker may show a traceback while it starts.
+    The mask is what a worker inherits. It is this thread's alone: another one, such as a queue's,
+    may take the signal, and this one must not leave a worker half started then. Where there are no
+    signal masks (Windows) a worker may show a traceback while it starts.
     """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    main = threading.current_thread() is threading.main_thread()  # no other sets handlers
+    held: list[int] = []
+    if main:
+        handler = signal.signal(signal.SIGINT, lambda number, frame: held.append(number))
+    masks = hasattr(signal, "pthread_sigmask")
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+        if held:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _become_worker(slots: Any) -> None:
