@@ -7,14 +7,12 @@ Run from the top of the repository, after pytest::
 
 import json
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from book import pages
-from book.pages import compared
 from invlib.training import has_bf16
 
 KEPT = (
@@ -31,13 +29,13 @@ def summary(*reports: dict[str, Any]) -> dict[str, Any]:
     changes a ratio more than the rounds in it differ.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for each in chain.from_iterable(report["benchmarks"] for report in reports):
+    for each in (each for report in reports for each in report["benchmarks"]):
         if "work" in (row := each["extra_info"]):
             found.setdefault(row["work"], []).append(row)
     results = []
     for rows in found.values():
-        rows.sort(key=compared)
-        row = rows[len(rows) // 2] | {"between": [compared(rows[0]), compared(rows[-1])]}
+        rows.sort(key=pages.compared)
+        row = rows[len(rows) // 2] | {"between": [pages.compared(rows[i]) for i in (0, -1)]}
         results.append({key: row[key] for key in KEPT})
     last = reports[-1]
     kept = {
