@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from invlib._torchvision import torchvision
-from invlib.datasets import ItemSet
+from invlib.data.items import ItemSet
 
 Place = tuple[int, int]
 Batch = tuple[Tensor, Tensor]

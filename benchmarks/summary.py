@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from book import pages
-from invlib.training import has_bf16
+from invlib.devices import has_bf16
 
 KEPT = (
     "work", "unit", "ours", "plain", "notebook", "ratio", "ratio_notebook", "goal", "limit",

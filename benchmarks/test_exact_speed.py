@@ -21,13 +21,13 @@ from torch.nn.functional import cross_entropy
 from benchmarks import notebook_loop
 from benchmarks.timing import Side, World, clock, compare, keep, quicker, world
 from invlib._torchvision import torchvision
-from invlib.canvas import Canvas, Pair, Placement, paper_grid
-from invlib.datasets import ItemSet
-from invlib.dense import Scanner
-from invlib.layers import counted
-from invlib.models import TRACKING, seeded, squeezenet, tracking, vgg
-from invlib.propagation import Propagator
-from invlib.training import chunk_size, has_bf16
+from invlib.data.canvas import Canvas, Pair, Placement, paper_grid
+from invlib.data.items import ItemSet
+from invlib.devices import chunk_size, has_bf16, seeded
+from invlib.exact.dense import Scanner
+from invlib.exact.layers import counted
+from invlib.exact.propagation import Propagator
+from invlib.models import TRACKING, squeezenet, tracking, vgg
 
 CPU = torch.device("cpu")
 CLASSES = 26

@@ -13,8 +13,8 @@ from statistics import mean, median
 from typing import Any
 
 from invlib import load
-from invlib.canvas import Canvas
-from invlib.datasets import ItemSet
+from invlib.data.canvas import Canvas
+from invlib.data.items import ItemSet
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 SECONDS = 2.0 * ROUNDS

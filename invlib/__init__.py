@@ -6,9 +6,11 @@ The names a chapter imports; see the modules for the rest.
 import importlib
 from types import ModuleType
 
-from invlib.canvas import Canvas
-from invlib.datasets import ItemSet, load
-from invlib.metrics import accuracy_map, normalised_accuracy, sensitivity_map
+from invlib.data.canvas import Canvas
+from invlib.data.items import ItemSet
+from invlib.data.sets import load
+from invlib.measure.accuracy import accuracy_map, normalised_accuracy
+from invlib.measure.sensitivity import sensitivity_map
 from invlib.training import Recipe, fit
 
 __version__ = "0.1.0"
@@ -23,11 +25,15 @@ __all__ = [
     "sensitivity_map",
 ]
 
-_LAZY = ("augmentation", "chapter", "claims", "models", "plots", "results", "runner", "studies")
+_LAZY = {name: f"invlib.{name}" for name in ("chapter", "claims", "plots", "studies")} | {
+    "augmentation": "invlib.data.augmentation",
+    "results": "invlib.results",
+    "runner": "invlib.runner",
+}
 
 
 def __getattr__(name: str) -> ModuleType:
     # Drawing and tables take a second to import; who only measures does not wait for them.
     if name in _LAZY:
-        return importlib.import_module(f"invlib.{name}")
+        return importlib.import_module(_LAZY[name])
     raise AttributeError(f"module 'invlib' has no attribute {name!r}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from invlib import results
-from invlib.metrics import interval
+from invlib.measure.statistics import interval
 from invlib.studies import study_of
 
 if TYPE_CHECKING:

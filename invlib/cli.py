@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from invlib import claims as claims_module
-from invlib import datasets as datasets_module
 from invlib import models, results, runner
+from invlib.data import sets as datasets_module
 from invlib.results import ResultError
 from invlib.studies import STUDIES, StudyError, study_of
 

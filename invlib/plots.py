@@ -13,9 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from invlib.canvas import Canvas, Pair
-from invlib.datasets import ItemSet
-from invlib.metrics import Map, by_distance, interval
+from invlib.data.canvas import Canvas, Pair
+from invlib.data.items import ItemSet
+from invlib.measure.accuracy import Map
+from invlib.measure.statistics import by_distance, interval
 
 if TYPE_CHECKING:
     import pandas as pd

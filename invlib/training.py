@@ -9,21 +9,20 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from invlib.canvas import Canvas, Pair, Placement
-from invlib.datasets import ItemSet
-from invlib.layers import output, trains_batch_norm, viewers
-from invlib.models import seeded
+from invlib.data.canvas import Canvas, Placement
+from invlib.data.items import ItemSet
+from invlib.devices import autocast, chunk_size, device_of, has_bf16, seeded
+from invlib.exact.layers import output, trains_batch_norm, viewers
+from invlib.exact.propagation import Propagator
 from invlib.progress import bar
-from invlib.propagation import Propagator
 
 
 class Drawing(Protocol):
@@ -193,51 +192,6 @@ def fit(
     return Training(outcome, step, accuracy, seconds, precision, path, recipe)
 
 
-def fit_with_control(
-    make: Callable[[int], nn.Module],
-    canvas: Canvas,
-    items: ItemSet,
-    shown: ItemSet,
-    recipe: Recipe,
-    threshold: float,
-    seed: int,
-    label: str = "",
-    place: Pair | None = None,
-) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Train at one place, and once more with the remedy if the positive control fails.
-
-    Args:
-        make: gives the network to start from for a seed.
-        canvas: the canvas.
-        items: what is trained on.
-        shown: the training items on which the control is measured.
-        recipe: of the first try.
-        threshold: least normalised accuracy at the trained place, a fraction.
-        seed: of the network and the training; the second try has another, ``seed + 1000``, since
-            the same draws might collapse again.
-        label: shown before the progress bar.
-        place: the trained place, leftmost-centred if not given.
-
-    Returns:
-        The last network, and one dictionary for each try: what came of the training, ``control``
-        (normalised accuracy at the trained place) and ``failed``.
-    """
-    from invlib.metrics import accuracy_map, normalised_accuracy
-
-    place = place or canvas.leftmost_centred
-    attempts: list[dict[str, Any]] = []
-    for each, draw in ((recipe, seed), (recipe.remedy(), seed + 1000)):
-        model = make(draw)
-        training = fit(model, canvas, items, canvas.one_location(place), each, draw, label)
-        at_place = accuracy_map(model, canvas, shown, place[:1], place[1:])
-        control = float(normalised_accuracy(at_place, len(items.classes))[0, 0])
-        failed = control < threshold or training.outcome == "diverged"
-        attempts.append({**asdict(training), "control": control, "failed": failed})
-        if not failed:
-            break
-    return model, attempts
-
-
 def balanced(labels: Tensor) -> Callable[[int, torch.Generator | None], Tensor]:
     """A sampler of indices: a class uniformly, then an item of it, both with replacement."""
     counts = torch.bincount(labels)
@@ -251,33 +205,3 @@ def balanced(labels: Tensor) -> Callable[[int, torch.Generator | None], Tensor]:
         return order[starts[label] + (drawn[1] * counts[label]).long()]
 
     return sample
-
-
-def chunk_size(size: Pair, device: torch.device) -> int:
-    """Pictures computed at once: few enough for a processor's cache, enough to fill a GPU.
-
-    Gradients add up over the chunks of a batch; on a processor this is faster, not only smaller.
-    """
-    pixels = 2**23 if device.type == "cuda" else 2**18
-    return max(1, pixels // (size[0] * size[1]))
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """The device of a model's first parameter; CPU for one without parameters."""
-    parameter = next(model.parameters(), None)
-    return torch.device("cpu") if parameter is None else parameter.device
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 in hardware."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return device.type == "cpu" and bool(supported())
-
-
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Mixed precision where the device has bfloat16, nothing elsewhere."""
-    if has_bf16(device):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()

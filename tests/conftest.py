@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from invlib import studies
-from invlib.datasets import ItemSet
+from invlib.data.items import ItemSet
 from invlib.studies import Study
 
 
@@ -74,7 +74,7 @@ def halves():
 @pytest.fixture
 def exact(monkeypatch):
     """Computes in float32 also where the processor has bfloat16."""
-    monkeypatch.setattr("invlib.training.has_bf16", lambda device: False)
+    monkeypatch.setattr("invlib.devices.has_bf16", lambda device: False)
 
 
 class Inline(Executor):

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from invlib import training
-from invlib.canvas import Canvas
-from invlib.models import VGG, VGGTable, seeded
-from invlib.training import Recipe, balanced, fit, fit_with_control
+from invlib.data.canvas import Canvas
+from invlib.devices import seeded
+from invlib.models import VGG, VGGTable
+from invlib.studies.procedure import fit_with_control
+from invlib.training import Recipe, balanced, fit
 
 CANVAS = Canvas(12, 6, std=0.5)
 

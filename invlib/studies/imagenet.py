@@ -15,13 +15,16 @@ import torch
 from torch import nn
 
 from invlib import models
-from invlib.augmentation import RandomResizedCrop, RandomSizeAndPlace
-from invlib.canvas import Canvas, paper_grid
-from invlib.datasets import DataError, ItemSet, load
-from invlib.metrics import accuracy_map, far_mean, normalised_accuracy
-from invlib.propagation import Propagator
+from invlib.data.augmentation import RandomResizedCrop, RandomSizeAndPlace
+from invlib.data.canvas import Canvas, paper_grid
+from invlib.data.items import DataError, ItemSet
+from invlib.data.sets import load
+from invlib.exact.propagation import Propagator
+from invlib.measure.accuracy import accuracy_map, normalised_accuracy
+from invlib.measure.statistics import far_mean
 from invlib.studies import Study
-from invlib.training import Recipe, fit, fit_with_control
+from invlib.studies.procedure import fit_with_control
+from invlib.training import Recipe, fit
 
 
 @dataclass(frozen=True)

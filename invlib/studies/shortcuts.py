@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from invlib import models
-from invlib.canvas import Canvas
-from invlib.datasets import ItemSet, load
-from invlib.metrics import accuracy_map
-from invlib.models import evaluating
-from invlib.propagation import Propagator
+from invlib.data.canvas import Canvas
+from invlib.data.items import ItemSet
+from invlib.data.sets import load
+from invlib.devices import evaluating
+from invlib.exact.propagation import Propagator
+from invlib.measure.accuracy import accuracy_map
 from invlib.studies import Study
 from invlib.training import Recipe, fit
 

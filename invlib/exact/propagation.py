@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from invlib.canvas import Canvas, Pair
-from invlib.layers import (
+from invlib.data.canvas import Canvas, Pair
+from invlib.devices import seeded
+from invlib.exact.layers import (
     NotTraced,
     Walk,
     agree,
@@ -25,8 +26,7 @@ from invlib.layers import (
     spans,
     trains_batch_norm,
 )
-from invlib.models import seeded
-from invlib.windows import Windowed, item_axis
+from invlib.exact.windows import Windowed, item_axis
 
 PATHS = ("auto", "propagate", "plain")
 WORTHWHILE = 1.3

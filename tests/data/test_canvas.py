@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from invlib.canvas import Canvas, PlaceError, paper_grid, place_of_centre
+from invlib.data.canvas import Canvas, PlaceError, paper_grid, place_of_centre
 
 PAPER = Canvas(224, item=50)
 CENTRES = (25, 32, 42, 52, 62, 72, 82, 92, 102, 112, 122, 132, 142, 152, 162, 172, 182, 192, 198)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from invlib import synthetic
+from invlib.data import objects, synthetic
 
 SETS = {
     "digits-train": (synthetic.digits, "train", (1400, 1, 8, 8), 10),
     "digits-test": (synthetic.digits, "test", (397, 1, 8, 8), 10),
     "glyphs-train": (synthetic.glyphs, "train", (2600, 1, 28, 28), 26),
     "glyphs-test": (synthetic.glyphs, "test", (1040, 1, 28, 28), 26),
-    "objects10": (synthetic.objects, "objects10", (10, 3, 64, 64), 10),
-    "objects2": (synthetic.objects, "objects2", (2, 3, 64, 64), 2),
+    "objects10": (objects.objects, "objects10", (10, 3, 64, 64), 10),
+    "objects2": (objects.objects, "objects2", (2, 3, 64, 64), 2),
 }
 
 
@@ -40,9 +40,10 @@ def test_shapes_types_and_ranges(key):
 
 def test_a_fresh_process_makes_the_same_bytes():
     code = (
-        "import hashlib; from invlib import synthetic as s; h = hashlib.sha256()\n"
-        "for a in (s.glyphs('train'), s.glyphs('test'), s.objects('objects10'),"
-        " s.objects('objects2')): h.update(a[0].tobytes())\n"
+        "import hashlib; from invlib.data import objects as o, synthetic as s\n"
+        "h = hashlib.sha256()\n"
+        "for a in (s.glyphs('train'), s.glyphs('test'), o.objects('objects10'),"
+        " o.objects('objects2')): h.update(a[0].tobytes())\n"
         "print(h.hexdigest())"
     )
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -58,11 +59,11 @@ def test_unknown_names_are_refused_by_name():
         with pytest.raises(ValueError, match="valid"):
             make("valid")
     with pytest.raises(ValueError, match="objects3.*objects10.*objects2"):
-        synthetic.objects("objects3")
+        objects.objects("objects3")
 
 
 def test_cached_images_cannot_be_overwritten():
-    for images in (synthetic.glyphs("test")[0], synthetic.objects("objects2")[0]):
+    for images in (synthetic.glyphs("test")[0], objects.objects("objects2")[0]):
         with pytest.raises(ValueError, match="read-only"):
             images[0] = 0
 
@@ -112,7 +113,7 @@ def test_letters_fill_the_frame_without_touching_its_edge():
 
 def test_objects_fill_a_black_frame_and_are_of_one_hue():
     for name in ("objects10", "objects2"):
-        images = synthetic.objects(name)[0].astype(float)
+        images = objects.objects(name)[0].astype(float)
         assert not images[:, :, [0, 0, -1, -1], [0, -1, 0, -1]].any()
         for image in images:
             ink = image[0] > 0
@@ -124,7 +125,7 @@ def test_objects_fill_a_black_frame_and_are_of_one_hue():
 
 
 def test_brightness_does_not_tell_objects_apart_but_shape_does():
-    ten, two = (synthetic.objects(n)[0] for n in ("objects10", "objects2"))
+    ten, two = (objects.objects(n)[0] for n in ("objects10", "objects2"))
     small = small_grey(np.concatenate([ten, two]))
     for grey in (small[:10], small[10:], two.mean(axis=1), ten.mean(axis=1)):
         means = grey.mean(axis=(1, 2))

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from invlib.augmentation import RandomResizedCrop, RandomSizeAndPlace
-from invlib.canvas import Canvas
+from invlib.data.augmentation import RandomResizedCrop, RandomSizeAndPlace
+from invlib.data.canvas import Canvas
 
 CANVAS = Canvas(24, 8)
 

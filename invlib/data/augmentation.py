@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
-from invlib.canvas import Canvas
+from invlib.data.canvas import Canvas
 
 
 @dataclass(frozen=True)

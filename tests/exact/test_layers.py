@@ -10,18 +10,10 @@ from torch.nn import functional as F
 
 import invlib
 from invlib._torchvision import torchvision
-from invlib.canvas import Canvas
-from invlib.layers import (
-    Join,
-    Local,
-    NotTraced,
-    Pointwise,
-    Walk,
-    spans,
-    trains_batch_norm,
-)
+from invlib.data.canvas import Canvas
+from invlib.exact.layers import Join, Local, NotTraced, Pointwise, Walk, spans, trains_batch_norm
+from invlib.exact.propagation import Propagator
 from invlib.models import VGG, VGGTable
-from invlib.propagation import Propagator
 from invlib.training import Recipe
 
 
@@ -421,7 +413,7 @@ class Views(nn.Module):
         return self.head(x.view(x.size(0), -1))
 
 
-@pytest.mark.filterwarnings("ignore::invlib.propagation.PlainPath")
+@pytest.mark.filterwarnings("ignore::invlib.exact.propagation.PlainPath")
 @pytest.mark.parametrize("path", ["auto", "plain"])
 def test_a_network_that_flattens_with_view(halves, path):
     canvas, model = Canvas(16, 6), Views()

@@ -16,12 +16,13 @@ from torch.utils._pytree import tree_leaves
 
 from invlib import accuracy_map, fit
 from invlib._torchvision import torchvision
-from invlib.canvas import Canvas, PlaceError
-from invlib.layers import Walk
-from invlib.models import VGG, VGGS, VGGTable, seeded
-from invlib.propagation import PathError, PlainPath, Propagator
-from invlib.training import Recipe, has_bf16
-from invlib.windows import Windowed, item_axis, through, union
+from invlib.data.canvas import Canvas, PlaceError
+from invlib.devices import has_bf16, seeded
+from invlib.exact.layers import Walk
+from invlib.exact.propagation import PathError, PlainPath, Propagator
+from invlib.exact.windows import Windowed, item_axis, through, union
+from invlib.models import VGG, VGGS, VGGTable
+from invlib.training import Recipe
 
 OUTPUTS, GRADIENTS = 1e-12, 1e-11
 COLOUR = {"background": (30, 200, 90), "mean": (0.5, 0.4, 0.45), "std": (0.2, 0.25, 0.3)}
@@ -624,7 +625,7 @@ def test_a_window_that_lies_one_cell_off_is_found(monkeypatch):
     def shifted(size, item, starts, constant):
         return item_axis(size, item, tuple(max(0, at - 1) for at in starts), constant)
 
-    monkeypatch.setattr("invlib.propagation.item_axis", shifted)
+    monkeypatch.setattr("invlib.exact.propagation.item_axis", shifted)
     outputs, _ = errors(model, canvas, pictures(canvas, 3), anywhere(canvas, 3), fast)
     assert outputs > 1e-6
     with pytest.raises(PathError, match="does not give the same numbers on both paths"):
@@ -927,7 +928,7 @@ def test_the_choice_leaves_no_trace():
             assert old == new
 
 
-@pytest.mark.filterwarnings("ignore::invlib.propagation.PlainPath")
+@pytest.mark.filterwarnings("ignore::invlib.exact.propagation.PlainPath")
 @pytest.mark.parametrize("late", [False, True])
 @pytest.mark.parametrize("name", ["features.0", "features.3", "features", "classifier", ""])
 def test_a_forward_hook_sees_whole_maps(name, late):

@@ -20,8 +20,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from invlib import datasets
-from invlib.datasets import DataError, ItemSet, load
+from invlib.data import files
+from invlib.data import sets as datasets
+from invlib.data.items import DataError, ItemSet
+from invlib.data.sets import load
 
 # Item sets
 
@@ -216,7 +218,7 @@ def test_no_bytes_but_an_idx_file_are_taken(tmp_path_factory, junk, kept):
     content = idx(PIXELS[:2])[:kept] + junk
     path.write_bytes(content)
     try:
-        assert idx(datasets._read_idx(path, dims=3)) == content
+        assert idx(files.read_idx(path, dims=3)) == content
     except DataError as error:
         if str(path) not in str(error):
             raise

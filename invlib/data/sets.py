@@ -1,4 +1,4 @@
-"""Sets of small labelled images: real ones from official files, folders and zips, embedded ones.
+"""The sets that are known by name, and folders or zips of the reader's own.
 
 Files are looked for under a data root: the argument ``root``, else the environment variable
 ``INVLIB_DATA``, else the user's cache. The root has torchvision's layout
@@ -6,148 +6,16 @@ Files are looked for under a data root: the argument ``root``, else the environm
 ``<name>/<split>/<class>/*`` or ``<name>/<split>.zip``.
 """
 
-import gzip
-import io
-import math
 import os
-import zipfile
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
-from invlib import synthetic
-
-
-class DataError(ValueError):
-    """A data set, or a file of it, is missing, damaged or not what was asked for."""
-
-
-@dataclass(frozen=True, eq=False)
-class ItemSet:
-    """Labelled items.
-
-    Attributes:
-        images: uint8 tensor (n, channels, height, width), 0 to 255; 1 or 3 channels.
-        labels: int64 tensor (n,), from 0 to ``len(classes) - 1``; every class has an item.
-        classes: the names of the classes.
-        name: the set's name.
-        source: who made it, as one line.
-        licence: as published by its authors.
-
-    Raises:
-        DataError: for wrong shapes or types, labels out of range, or a class without items.
-    """
-
-    images: Tensor
-    labels: Tensor
-    classes: tuple[str, ...]
-    name: str
-    source: str = ""
-    licence: str = ""
-
-    def __post_init__(self) -> None:
-        shape = tuple(self.images.shape)
-        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
-            raise DataError(
-                f"{self.name}: images must be uint8 of shape (n, 1 or 3, height, width), "
-                f"not {self.images.dtype} of shape {shape}"
-            )
-        if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
-            raise DataError(
-                f"{self.name}: labels must be int64 of shape ({shape[0]},), "
-                f"not {self.labels.dtype} of shape {tuple(self.labels.shape)}"
-            )
-        if shape[0] == 0:
-            raise DataError(f"{self.name}: expected items, found none")
-        low, high = int(self.labels.min()), int(self.labels.max())
-        if low < 0 or high >= len(self.classes):
-            raise DataError(
-                f"{self.name}: labels must be 0 to {len(self.classes) - 1} "
-                f"for {len(self.classes)} classes, found {low} to {high}"
-            )
-        counts = torch.bincount(self.labels, minlength=len(self.classes))
-        empty = [c for c, count in zip(self.classes, counts.tolist(), strict=True) if count == 0]
-        if empty:
-            raise DataError(f"{self.name}: no items of class {', '.join(empty)}")
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def take(self, index: Tensor) -> "ItemSet":
-        """The items at ``index`` (int64 (m,)), with all classes kept."""
-        return replace(self, images=self.images[index], labels=self.labels[index])
-
-    def first(self, per_class: int, skip: int = 0) -> "ItemSet":
-        """The first ``per_class`` items of each class in the file's order, after ``skip``.
-
-        A rule on the official order, so a full download gives the same items as a prefix of it.
-
-        Raises:
-            DataError: when a class has too few items.
-        """
-        kept = []
-        for label, name in enumerate(self.classes):
-            index = torch.nonzero(self.labels == label).flatten()
-            if len(index) < skip + per_class:
-                raise DataError(
-                    f"{self.name}: class {name} has {len(index)} items, "
-                    f"{skip + per_class} are asked for"
-                )
-            kept.append(index[skip : skip + per_class])
-        return self.take(torch.cat(kept).sort().values)
-
-    def only(self, classes: int) -> "ItemSet":
-        """The first ``classes`` classes.
-
-        Raises:
-            DataError: when there are fewer.
-        """
-        if classes > len(self.classes):
-            raise DataError(
-                f"{self.name}: {classes} classes are asked for, found {len(self.classes)}"
-            )
-        keep = torch.nonzero(self.labels < classes).flatten()
-        images, labels = self.images[keep], self.labels[keep]
-        return replace(self, images=images, labels=labels, classes=self.classes[:classes])
-
-    def grey(self) -> "ItemSet":
-        """One channel: ITU-R 601 luma of coloured items, as in Pillow."""
-        if self.images.shape[1] == 1:
-            return self
-        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
-        luma = (self.images * weights).sum(1, keepdim=True).round().to(torch.uint8)
-        return replace(self, images=luma)
-
-    def rgb(self) -> "ItemSet":
-        """Three channels: grey items repeated."""
-        if self.images.shape[1] == 3:
-            return self
-        return replace(self, images=self.images.repeat(1, 3, 1, 1))
-
-    def resized(self, size: tuple[int, int]) -> "ItemSet":
-        """Items of ``size`` (height, width), bicubic with antialiasing.
-
-        Pillow's filter, without its clipping between rows and columns: at sharp edges single
-        pixels differ by some grey levels.
-        """
-        if tuple(self.images.shape[2:]) == tuple(size):
-            return self
-        # In pieces: a large set in floating point would not fit a small machine.
-        pieces = [
-            torch.nn.functional.interpolate(
-                piece.float(), size=size, mode="bicubic", antialias=True
-            )
-            .round()
-            .clamp(0, 255)
-            .to(torch.uint8)
-            for piece in self.images.split(4096)
-        ]
-        return replace(self, images=torch.cat(pieces))
+from invlib.data import objects, synthetic
+from invlib.data.files import decode, folder_files, read_idx, zip_files
+from invlib.data.items import DataError, ItemSet
 
 
 @dataclass(frozen=True)
@@ -169,7 +37,9 @@ class _Official:
 
 
 _DIGITS = tuple("0123456789")
+
 _MNIST_FILES = {"train": "train", "test": "t10k"}
+
 _OFFICIAL = {
     "mnist": _Official(
         "MNIST",
@@ -207,16 +77,20 @@ _OFFICIAL = {
         transposed=True,
     ),
 }
+
 _FOLDERS = {
     "cifar10": ("Krizhevsky 2009", "none stated, asks to cite the report", "CIFAR10"),
 }
+
 _EMBEDDED = {
     "digits": ("scikit-learn's copy of UCI ML optdigits", "CC BY 4.0"),
     "glyphs": ("letters drawn with matplotlib's fonts", "MIT (fonts: their own free licences)"),
     "objects10": ("drawn by invlib", "MIT"),
     "objects2": ("drawn by invlib", "MIT"),
 }
+
 NAMES = (*_OFFICIAL, *_FOLDERS, *_EMBEDDED)
+
 SPLITS = ("train", "test")
 
 
@@ -342,7 +216,7 @@ def catalogue(root: str | Path | None = None) -> list[dict[str, object]]:
 
 def _embedded(name: str, split: str) -> ItemSet:
     draw = getattr(synthetic, name, None)
-    images, labels, classes = draw(split) if draw else synthetic.objects(name)
+    images, labels, classes = draw(split) if draw else objects.objects(name)
     source, licence = _EMBEDDED[name]
     return ItemSet(
         torch.from_numpy(images.copy()),
@@ -365,9 +239,9 @@ def _idx_set(name: str, split: str, base: Path) -> ItemSet:
     official = _OFFICIAL[name]
     image_file, label_file = official.files(split)
     folder = base / official.folder / "raw"
-    images = _read_idx(_idx_path(name, folder, image_file), dims=3)
+    images = read_idx(_idx_path(name, folder, image_file), dims=3)
     labels_path = _idx_path(name, folder, label_file)
-    labels = _read_idx(labels_path, dims=1).astype(np.int64) - official.first_label
+    labels = read_idx(labels_path, dims=1).astype(np.int64) - official.first_label
     if len(images) != len(labels):
         raise DataError(
             f"{name}: {image_file} has {len(images)} images, {label_file} has {len(labels)} labels"
@@ -395,47 +269,11 @@ def _idx_path(name: str, folder: Path, file: str) -> Path:
     raise _missing(name, folder / f"{file}[.gz]")
 
 
-def _read_idx(path: Path, dims: int) -> np.ndarray:
-    """An IDX file of unsigned bytes (LeCun's format), compressed or not.
-
-    The header is checked, and no more than it promises is ever read.
-    """
-    head = 4 + 4 * dims
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            header = file.read(head)
-            if len(header) < head or header[:2] != b"\0\0" or header[2:4] != bytes([8, dims]):
-                raise DataError(
-                    f"{path}: expected an IDX file of unsigned bytes in {dims} dimensions "
-                    f"(it begins 00 00 08 0{dims}), found {header[:4].hex(' ') or 'nothing'}"
-                )
-            shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
-            if dims == 3 and not (1 <= shape[1] <= 4096 and 1 <= shape[2] <= 4096):
-                raise DataError(f"{path}: the header says images of {shape[1]} x {shape[2]} pixels")
-            promised = math.prod(shape)
-            # Read in pieces: a header may promise more memory than there is.
-            data = bytearray()
-            while len(data) <= promised:
-                piece = file.read(min(1 << 24, promised + 1 - len(data)))
-                if not piece:
-                    break
-                data += piece
-    except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
-        raise DataError(f"{path}: cannot be read, damaged or cut short ({error})") from error
-    if len(data) != promised:
-        found = "more" if len(data) > promised else f"{len(data)}"
-        raise DataError(f"{path}: the header promises {promised} bytes of data, found {found}")
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
-
-
 def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemSet:
     """Items of a folder or zip of class folders, sorted by file name within the whole set."""
     by_class: dict[str, list[tuple[str, bytes]]] = {}
     parents: dict[str, str] = {}
-    files = _zip_files(path) if path.is_file() else _folder_files(path)
+    files = zip_files(path) if path.is_file() else folder_files(path)
     for member, data in files:
         folder = PurePosixPath(member).parent
         if parents.setdefault(folder.name, str(folder)) != str(folder):
@@ -454,7 +292,7 @@ def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemS
     ]
     # File names of the official position (CIFAR-10) restore the official order.
     entries.sort(key=lambda entry: (entry[0], entry[1]))
-    arrays = [_decode(data, f"{path}: {member}", size) for _, _, member, data in entries]
+    arrays = [decode(data, f"{path}: {member}", size) for _, _, member, data in entries]
     channels = max(a.shape[0] for a in arrays)
     arrays = [a if a.shape[0] == channels else a.repeat(channels, axis=0) for a in arrays]
     shapes = {a.shape for a in arrays}
@@ -472,69 +310,6 @@ def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemS
         source,
         licence,
     )
-
-
-def _folder_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not _hidden(p.name)):
-        images = [p for p in sorted(folder.iterdir()) if _is_image(p.name)]
-        if not images:
-            raise DataError(f"{path}: class folder {folder.name} has no images")
-        for image in images:
-            yield f"{folder.name}/{image.name}", image.read_bytes()
-
-
-def _zip_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for member in archive.infolist():
-                parts = PurePosixPath(member.filename).parts
-                if member.filename.startswith("/") or ".." in parts or "\\" in member.filename:
-                    raise DataError(f"{path}: the name {member.filename!r} leaves the folder")
-                if member.is_dir() or not _is_image(parts[-1]) or any(map(_hidden, parts)):
-                    continue
-                if len(parts) < 2:
-                    raise DataError(f"{path}: {member.filename} lies in no class folder")
-                if member.file_size > 1 << 26:
-                    raise DataError(f"{path}: {member.filename} is larger than 64 MiB")
-                yield member.filename, archive.read(member)
-    except DataError:
-        raise
-    except Exception as error:
-        # zipfile lets through whatever its decompressors and decoders raise on damaged bytes.
-        raise DataError(f"{path}: not a zip, damaged or cut short ({error})") from error
-
-
-def _hidden(name: str) -> bool:
-    """What editors and archivers leave between a user's files."""
-    return name.startswith((".", "__MACOSX"))
-
-
-def _is_image(name: str) -> bool:
-    return not _hidden(name) and PurePosixPath(name).suffix.lower() in _IMAGE_SUFFIXES
-
-
-def _decode(data: bytes, named: str, size: tuple[int, int] | None) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode.startswith(("I", "F")):
-                raise DataError(f"{named}: expected 8 bits for each channel, found {image.mode}")
-            grey = image.mode in ("1", "L", "LA")
-            converted = image.convert("L" if grey else "RGB")
-            if size is not None:
-                converted = converted.resize(size[::-1], Image.Resampling.BICUBIC)
-            array = np.asarray(converted)
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:  # its own text names a buffer in memory
-        raise DataError(f"{named}: not an image, damaged or cut short") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:
-        raise DataError(f"{named}: not an image, damaged or cut short ({error})") from error
-    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def _downloaded_cifar10(base: Path, split: str) -> ItemSet:

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invlib import dense, models, sensitivity_map
-from invlib.dense import Fragments, Scanner
-from invlib.models import TRACKING, seeded
-from invlib.propagation import PathError, PlainPath
+from invlib import models, sensitivity_map
+from invlib.devices import seeded
+from invlib.exact import dense
+from invlib.exact.dense import Fragments, Scanner
+from invlib.exact.propagation import PathError, PlainPath
+from invlib.models import TRACKING
 
 TOLERANCE = 1e-12
 

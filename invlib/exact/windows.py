@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invlib.layers import Join, Local, Pair, Pointwise
+from invlib.exact.layers import Join, Local, Pair, Pointwise
 
 FULL = 0.9
 """A window that covers so much of its map is given up for the whole map."""

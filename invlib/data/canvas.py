@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invlib.datasets import ItemSet
+from invlib.data.items import ItemSet
 
 Pair = tuple[int, int]
 

@@ -7,16 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from invlib.canvas import Canvas, PlaceError, paper_grid
-from invlib.metrics import (
-    accuracy_map,
-    by_distance,
-    far_mean,
-    interval,
-    normalised_accuracy,
-    overlap_free,
-    sensitivity_map,
-)
+from invlib.data.canvas import Canvas, PlaceError, paper_grid
+from invlib.measure.accuracy import accuracy_map, normalised_accuracy
+from invlib.measure.sensitivity import sensitivity_map
+from invlib.measure.statistics import by_distance, far_mean, interval, overlap_free
 
 CANVAS = Canvas(12, 6, std=0.5)
 

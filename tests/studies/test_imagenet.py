@@ -9,9 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from invlib import models, results, runner
-from invlib.canvas import Canvas
-from invlib.datasets import DataError, ItemSet, load
-from invlib.metrics import far_mean, normalised_accuracy
+from invlib.data.canvas import Canvas
+from invlib.data.items import DataError, ItemSet
+from invlib.data.sets import load
+from invlib.measure.accuracy import normalised_accuracy
+from invlib.measure.statistics import far_mean
 from invlib.models import VGG, VGGTable, WeightsError, squeezenet
 from invlib.studies import imagenet
 from invlib.studies.imagenet import BENCH, PAPER, SMOKE, SQUEEZENET, STUDY, Items, resolve

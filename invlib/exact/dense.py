@@ -25,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invlib.layers import (
+from invlib.devices import chunk_size, seeded
+from invlib.exact.layers import (
     Join,
     Local,
     NotTraced,
@@ -38,9 +39,7 @@ from invlib.layers import (
     output,
     viewers,
 )
-from invlib.models import seeded
-from invlib.propagation import PATHS, PathError, PlainPath
-from invlib.training import chunk_size
+from invlib.exact.propagation import PATHS, PathError, PlainPath
 
 SAVING = 1.05
 """``auto`` scans where it saves at least so many times the operations."""

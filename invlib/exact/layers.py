@@ -22,7 +22,7 @@ from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from invlib.models import seeded
+from invlib.devices import seeded
 
 Pair = tuple[int, int]
 

@@ -1,0 +1,1 @@
+"""What a network sees: items, where they come from, and the canvas they lie on."""

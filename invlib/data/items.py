@@ -1,0 +1,133 @@
+"""Labelled items: what a data set is made of."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+class DataError(ValueError):
+    """A data set, or a file of it, is missing, damaged or not what was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class ItemSet:
+    """Labelled items.
+
+    Attributes:
+        images: uint8 tensor (n, channels, height, width), 0 to 255; 1 or 3 channels.
+        labels: int64 tensor (n,), from 0 to ``len(classes) - 1``; every class has an item.
+        classes: the names of the classes.
+        name: the set's name.
+        source: who made it, as one line.
+        licence: as published by its authors.
+
+    Raises:
+        DataError: for wrong shapes or types, labels out of range, or a class without items.
+    """
+
+    images: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    name: str
+    source: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.images.shape)
+        if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
+            raise DataError(
+                f"{self.name}: images must be uint8 of shape (n, 1 or 3, height, width), "
+                f"not {self.images.dtype} of shape {shape}"
+            )
+        if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
+            raise DataError(
+                f"{self.name}: labels must be int64 of shape ({shape[0]},), "
+                f"not {self.labels.dtype} of shape {tuple(self.labels.shape)}"
+            )
+        if shape[0] == 0:
+            raise DataError(f"{self.name}: expected items, found none")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise DataError(
+                f"{self.name}: labels must be 0 to {len(self.classes) - 1} "
+                f"for {len(self.classes)} classes, found {low} to {high}"
+            )
+        counts = torch.bincount(self.labels, minlength=len(self.classes))
+        empty = [c for c, count in zip(self.classes, counts.tolist(), strict=True) if count == 0]
+        if empty:
+            raise DataError(f"{self.name}: no items of class {', '.join(empty)}")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index: Tensor) -> "ItemSet":
+        """The items at ``index`` (int64 (m,)), with all classes kept."""
+        return replace(self, images=self.images[index], labels=self.labels[index])
+
+    def first(self, per_class: int, skip: int = 0) -> "ItemSet":
+        """The first ``per_class`` items of each class in the file's order, after ``skip``.
+
+        A rule on the official order, so a full download gives the same items as a prefix of it.
+
+        Raises:
+            DataError: when a class has too few items.
+        """
+        kept = []
+        for label, name in enumerate(self.classes):
+            index = torch.nonzero(self.labels == label).flatten()
+            if len(index) < skip + per_class:
+                raise DataError(
+                    f"{self.name}: class {name} has {len(index)} items, "
+                    f"{skip + per_class} are asked for"
+                )
+            kept.append(index[skip : skip + per_class])
+        return self.take(torch.cat(kept).sort().values)
+
+    def only(self, classes: int) -> "ItemSet":
+        """The first ``classes`` classes.
+
+        Raises:
+            DataError: when there are fewer.
+        """
+        if classes > len(self.classes):
+            raise DataError(
+                f"{self.name}: {classes} classes are asked for, found {len(self.classes)}"
+            )
+        keep = torch.nonzero(self.labels < classes).flatten()
+        images, labels = self.images[keep], self.labels[keep]
+        return replace(self, images=images, labels=labels, classes=self.classes[:classes])
+
+    def grey(self) -> "ItemSet":
+        """One channel: ITU-R 601 luma of coloured items, as in Pillow."""
+        if self.images.shape[1] == 1:
+            return self
+        weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+        luma = (self.images * weights).sum(1, keepdim=True).round().to(torch.uint8)
+        return replace(self, images=luma)
+
+    def rgb(self) -> "ItemSet":
+        """Three channels: grey items repeated."""
+        if self.images.shape[1] == 3:
+            return self
+        return replace(self, images=self.images.repeat(1, 3, 1, 1))
+
+    def resized(self, size: tuple[int, int]) -> "ItemSet":
+        """Items of ``size`` (height, width), bicubic with antialiasing.
+
+        Pillow's filter, without its clipping between rows and columns: at sharp edges single
+        pixels differ by some grey levels.
+        """
+        if tuple(self.images.shape[2:]) == tuple(size):
+            return self
+        # In pieces: a large set in floating point would not fit a small machine.
+        pieces = [
+            torch.nn.functional.interpolate(
+                piece.float(), size=size, mode="bicubic", antialias=True
+            )
+            .round()
+            .clamp(0, 255)
+            .to(torch.uint8)
+            for piece in self.images.split(4096)
+        ]
+        return replace(self, images=torch.cat(pieces))

@@ -1,0 +1,1 @@
+"""How much an answer depends on the place."""

@@ -1,0 +1,76 @@
+"""How much a layer's output changes when its input is shifted."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from invlib.devices import evaluating
+from invlib.exact.dense import Scanner
+
+Map = NDArray[np.float64]
+
+
+def sensitivity_map(
+    model: nn.Module,
+    images: Tensor,
+    layer: str | None = None,
+    shifts: int = 10,
+    metric: str = "cosine",
+    labels: Tensor | None = None,
+    fill: float | Sequence[float] = 0.0,
+    exact_path: str = "auto",
+) -> Map:
+    """How a layer's output for shifted images compares with that for unshifted ones.
+
+    Pixels that leave the frame are lost, ``fill`` comes in (Myburgh et al. 2020, sec. 3.2).
+
+    Args:
+        model: any network from images (n, channels, height, width). It is put in evaluation mode
+            meanwhile.
+        images: float (n, channels, height, width), as the network takes them, on its device.
+        layer: name of a submodule, as in ``model.named_modules()``; None: the network's output.
+        shifts: from ``-shifts`` to ``shifts`` pixels on both axes.
+        metric: ``"cosine"`` similarity, from -1 to 1; ``"euclidean"`` distance; or ``"accuracy"``:
+            how often the largest output is that of the label, from 0 to 1.
+        labels: int64 (n,), for the accuracy.
+        fill: what comes in at the border, as the network sees it; one number or one per channel. On
+            a canvas that normalises black is not 0: ``canvas.empty(channels)`` has it.
+        exact_path: see ``dense.Scanner``.
+
+    Returns:
+        float64 (2 shifts + 1, 2 shifts + 1), the mean over the images; rows are shifts down (from
+        negative, up), columns shifts to the right.
+
+    Raises:
+        ValueError: for an unknown layer (names the nearest), metric, shifts beyond the frame,
+            images that are not float, or accuracy without a label for each image.
+        PathError: under ``"propagate"``, where it is not possible: says why.
+    """
+    if metric not in ("cosine", "euclidean", "accuracy"):
+        raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
+    if metric == "accuracy" and (labels is None or len(labels) != len(images)):
+        found = "none" if labels is None else len(labels)
+        raise ValueError(f"accuracy needs a label for each of {len(images)} images, found {found}")
+    if images.ndim != 4 or not images.is_floating_point() or not len(images):
+        raise ValueError(
+            "expected images as float (n, channels, height, width), "
+            f"found {images.dtype} {tuple(images.shape)}"
+        )
+    scanner = Scanner(model, layer, shifts, fill, exact_path)
+    few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
+    sums = torch.zeros((), dtype=torch.float64)
+    with torch.inference_mode(), evaluating(model):
+        for index in torch.arange(len(images)).split(few):
+            outputs = scanner(images[index]).double()
+            base = outputs[:, shifts, shifts, None, None]
+            if labels is not None and metric == "accuracy":
+                values = outputs.argmax(3) == labels[index, None, None].to(outputs.device)
+            elif metric == "cosine":
+                values = torch.cosine_similarity(outputs, base, dim=3)
+            else:
+                values = (outputs - base).norm(dim=3)
+            sums = sums + values.double().sum(0).cpu()
+    return (sums / len(images)).numpy()

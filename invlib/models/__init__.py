@@ -1,0 +1,42 @@
+"""The book's networks, by table, and pretrained weights."""
+
+from invlib.models.heads import head_name, penultimate, replace_head
+from invlib.models.initialisation import initialise
+from invlib.models.squeezenet import squeezenet
+from invlib.models.tracking import TRACKING, TrackingTable, tracking
+from invlib.models.vgg import VGG, VGGS, VGGTable, vgg
+from invlib.models.weights import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    WEIGHTS,
+    Weights,
+    WeightsError,
+    download_weights,
+    find_weights,
+    load_pretrained,
+    weights_folders,
+)
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "TRACKING",
+    "VGG",
+    "VGGS",
+    "WEIGHTS",
+    "TrackingTable",
+    "VGGTable",
+    "Weights",
+    "WeightsError",
+    "download_weights",
+    "find_weights",
+    "head_name",
+    "initialise",
+    "load_pretrained",
+    "penultimate",
+    "replace_head",
+    "squeezenet",
+    "tracking",
+    "vgg",
+    "weights_folders",
+]
