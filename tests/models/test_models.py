@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from invlib import models
+from invlib.devices import seeded
 from invlib.models import (
     TRACKING,
     VGG,
@@ -39,7 +40,7 @@ TINY = VGGTable((4, "M", 8, "M", 8, "M"), map=2, hidden=16, channels=3)
 
 def tiny(classes=3, seed=0):
     """A small VGG for canvases 16 x 16."""
-    with models.seeded(seed):
+    with seeded(seed):
         return VGG(TINY, classes)
 
 
