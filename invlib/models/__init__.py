@@ -1,7 +1,7 @@
 """The book's networks, by table, and pretrained weights."""
 
 from invlib.models.heads import head_name, penultimate, replace_head
-from invlib.models.initialisation import initialise
+from invlib.models.initialisation import TORCHVISION, Initialisation, initialise
 from invlib.models.squeezenet import squeezenet
 from invlib.models.tracking import TRACKING, TrackingTable, tracking
 from invlib.models.vgg import VGG, VGGS, VGGTable, vgg
@@ -20,10 +20,12 @@ from invlib.models.weights import (
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "TORCHVISION",
     "TRACKING",
     "VGG",
     "VGGS",
     "WEIGHTS",
+    "Initialisation",
     "TrackingTable",
     "VGGTable",
     "Weights",

@@ -4,11 +4,17 @@ import torch
 from torch import nn
 
 from invlib.devices import seeded
-from invlib.models.initialisation import initialise
+from invlib.models.initialisation import TORCHVISION, Initialisation, initialise
 
 
-def squeezenet(classes: int, head: str = "pooled", seed: int = 0, size: int = 224) -> nn.Module:
-    """torchvision's SqueezeNet 1.1 with fresh (Kaiming) weights.
+def squeezenet(
+    classes: int,
+    head: str = "pooled",
+    seed: int = 0,
+    size: int = 224,
+    initialisation: Initialisation = TORCHVISION,
+) -> nn.Module:
+    """torchvision's SqueezeNet 1.1 with fresh weights.
 
     Args:
         classes: outputs.
@@ -16,6 +22,7 @@ def squeezenet(classes: int, head: str = "pooled", seed: int = 0, size: int = 22
             ``"flat"`` is one linear layer on the flattened map, which sees where a feature lies.
         seed: of the initialisation.
         size: side of the canvas in pixels; decides the width of the flat head.
+        initialisation: how the weights are drawn.
 
     Raises:
         ValueError: for an unknown head.
@@ -32,5 +39,5 @@ def squeezenet(classes: int, head: str = "pooled", seed: int = 0, size: int = 22
             with torch.no_grad():
                 cells = model.features(torch.zeros(1, 3, size, size)).flatten(1).shape[1]
             model.classifier = nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(cells, classes))
-        model.apply(initialise)
+        initialise(model, initialisation)
     return model

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from invlib.devices import seeded
+from invlib.models.initialisation import Initialisation, initialise
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,5 @@ def tracking(name: str, classes: int = 10, seed: int = 0) -> nn.Sequential:
                 classifier=nn.Sequential(*classifier, nn.Linear(500, classes)),
             )
         )
-        for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-                module.bias.data.zero_()  # type: ignore[union-attr]
+        initialise(model, Initialisation("fan_in", linear=None))
     return model

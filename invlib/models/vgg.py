@@ -1,6 +1,6 @@
 """VGG by table, with torchvision's attribute names, so that torchvision's weights load as they are.
 
-References: Simonyan & Zisserman 2014, He et al. 2015 (Kaiming initialisation).
+Reference: Simonyan & Zisserman 2014.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from invlib.devices import seeded
-from invlib.models.initialisation import initialise
+from invlib.models.initialisation import TORCHVISION, Initialisation, initialise
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,13 @@ class VGG(nn.Module):
     table's is averaged to its last map, as in torchvision.
     """
 
-    def __init__(self, table: VGGTable, classes: int, channels: int | None = None) -> None:
+    def __init__(
+        self,
+        table: VGGTable,
+        classes: int,
+        channels: int | None = None,
+        initialisation: Initialisation = TORCHVISION,
+    ) -> None:
         super().__init__()
         features: list[nn.Module] = []
         width = table.channels if channels is None else channels
@@ -73,14 +79,20 @@ class VGG(nn.Module):
             nn.Dropout(),
             nn.Linear(table.hidden, classes),
         )
-        self.apply(initialise)
+        initialise(self, initialisation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (n, classes)."""
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
 
-def vgg(name: str, classes: int, channels: int | None = None, seed: int = 0) -> VGG:
+def vgg(
+    name: str,
+    classes: int,
+    channels: int | None = None,
+    seed: int = 0,
+    initialisation: Initialisation = TORCHVISION,
+) -> VGG:
     """A VGG of the table with fresh weights.
 
     Args:
@@ -88,6 +100,7 @@ def vgg(name: str, classes: int, channels: int | None = None, seed: int = 0) -> 
         classes: outputs.
         channels: input channels, the table's if not given.
         seed: of the initialisation; the global generator is left as it was.
+        initialisation: how the weights are drawn.
 
     Raises:
         ValueError: for an unknown name.
@@ -95,4 +108,4 @@ def vgg(name: str, classes: int, channels: int | None = None, seed: int = 0) -> 
     if name not in VGGS:
         raise ValueError(f"unknown VGG {name!r}; expected one of {', '.join(VGGS)}")
     with seeded(seed):
-        return VGG(VGGS[name], classes, channels)
+        return VGG(VGGS[name], classes, channels, initialisation)

@@ -15,6 +15,7 @@ from invlib.models import (
     TRACKING,
     VGG,
     VGGS,
+    Initialisation,
     VGGTable,
     WeightsError,
     load_pretrained,
@@ -56,14 +57,16 @@ def count(model):
 # Against torchvision
 
 
-def test_vgg16_gives_torchvisions_logits_exactly(torchvision):
-    torch.manual_seed(0)
-    theirs = torchvision.models.vgg16().eval()
-    ours = without_weights(VGGS["vgg16"], classes=1000)
-    ours.load_state_dict(theirs.state_dict(), strict=True, assign=True)
+def test_a_fresh_vgg16_is_torchvisions_of_the_same_seed(torchvision):
+    with seeded(4):
+        theirs = torchvision.models.vgg16().eval()
+    ours = vgg("vgg16", classes=1000, seed=4).eval()
+    expected = theirs.state_dict()
+    assert all(torch.equal(t, expected.pop(n)) for n, t in ours.state_dict().items())
+    assert not expected
     x = noise(1, 3, 224, 224)
     with torch.inference_mode():
-        assert torch.equal(ours.eval()(x), theirs(x))
+        assert torch.equal(ours(x), theirs(x))
 
 
 @pytest.mark.parametrize("name", ["smoke", "bench"])
@@ -114,19 +117,33 @@ def test_a_tables_canvas_fills_its_last_map_without_averaging(name, size):
     assert cells == table.map
 
 
-def test_initialisation_is_that_of_torchvisions_vgg():
-    for model in (vgg("bench", 10), squeezenet(10), squeezenet(10, "flat", size=64)):
+@pytest.mark.parametrize(
+    ("scheme", "fan", "linear"),
+    [
+        (Initialisation(), "out", 0.01),
+        (Initialisation("fan_in"), "in", 0.01),
+        (Initialisation(linear=0.05), "out", 0.05),
+        (Initialisation("fan_in", None), "in", None),
+    ],
+)
+def test_fresh_weights_are_normal_with_the_schemes_deviations(scheme, fan, linear):
+    for model in (
+        vgg("bench", 10, initialisation=scheme),
+        squeezenet(10, initialisation=scheme),
+        squeezenet(10, "flat", size=64, initialisation=scheme),
+    ):
         for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                fan_out = layer.out_channels * math.prod(layer.kernel_size)
-                expected = math.sqrt(2 / fan_out)
-            elif isinstance(layer, nn.Linear):
-                expected = 0.01
-            else:
+            if not isinstance(layer, nn.Conv2d | nn.Linear):
                 continue
+            weight = layer.weight.detach()
+            inputs, outputs = weight[0].numel(), weight[:, 0].numel()
+            expected = math.sqrt(2 / (inputs if fan == "in" else outputs))
+            if isinstance(layer, nn.Linear) and linear:
+                expected = linear
             assert not layer.bias.any()
-            tolerance = 5 / math.sqrt(2 * layer.weight.numel())
-            assert float(layer.weight.detach().std()) == pytest.approx(expected, rel=tolerance)
+            assert float(weight.std()) == pytest.approx(
+                expected, rel=5 / math.sqrt(2 * weight.numel())
+            )
 
 
 @pytest.mark.parametrize(
