@@ -1,7 +1,7 @@
-"""Natural images in place of ImageNet: two ways of drawing the same pictures.
+"""Natural images in place of ImageNet: ways of drawing the same pictures.
 
-The paper attributes ImageNet's effect to the augmentation of its pretraining (sec. 2.3). Both
-classes here have ``Placement``'s ``draw``; they differ in the augmentation alone.
+The paper attributes ImageNet's effect to the augmentation of its pretraining (sec. 2.3). The
+classes here are settings; ``on`` a canvas, they draw as a ``Placement`` does.
 """
 
 from dataclasses import dataclass
@@ -13,62 +13,94 @@ from torch.nn.functional import affine_grid, grid_sample, interpolate
 from invlib.data.canvas import Canvas
 
 
+class _Augmentation:
+    """What both have in common."""
+
+    def on(self, canvas: Canvas) -> "_OnCanvas":
+        """The augmentation on a canvas: ``draw(images, labels, generator)``, as ``fit`` takes it.
+
+        Images are uint8 (n, channels, height, width) of any size; what is drawn is float32
+        (n, channels, canvas height, canvas width), normalised as the canvas does.
+        """
+        return _OnCanvas(self, canvas)
+
+    def _draw(self, canvas: Canvas, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class RandomSizeAndPlace:
+class _OnCanvas:
+    augmentation: _Augmentation
+    canvas: Canvas
+
+    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
+        return self.augmentation._draw(self.canvas, images, generator)
+
+
+@dataclass(frozen=True)
+class RandomSizeAndPlace(_Augmentation):
     """Each image flipped by chance, resized to a size drawn from a range, at a place drawn anew.
 
     Attributes:
-        canvas: the canvas drawn on; its item size plays no part.
         smallest: the smallest size in pixels.
         largest: the largest.
+        flip: probability of a flip left to right.
+        fixed: every image at the trained place of the canvas instead (moved up as far as a larger
+            one needs). From the same generator, the first batch has the same sizes and flips.
+
+    Raises:
+        ValueError: for an empty range.
     """
 
-    canvas: Canvas
     smallest: int
     largest: int
-    name: str = "random_size_and_place"
+    flip: float = 0.5
+    fixed: bool = False
 
-    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Canvases float32 (n, channels, height, width) of uint8 images of any size."""
-        images = _flipped(images, generator)
+    def __post_init__(self) -> None:
+        if not 1 <= self.smallest <= self.largest:
+            raise ValueError(
+                f"expected sizes with 1 <= smallest <= largest, "
+                f"found {self.smallest} and {self.largest}"
+            )
+
+    def _draw(self, canvas: Canvas, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        n, channels = images.shape[:2]
+        images = _flipped(images, self.flip, generator)
         span = self.largest - self.smallest + 1
-        sizes = self.smallest + (torch.rand(len(images), generator=generator) * span).long()
-        canvases = torch.empty(0)
+        sizes = self.smallest + (torch.rand(n, generator=generator) * span).long()
+        drawn = torch.empty(n, *canvas.size, channels, device=images.device).permute(0, 3, 1, 2)
         for size in sizes.unique().tolist():
             chosen = torch.nonzero(sizes == size).flatten()
+            at = chosen.to(images.device)
             resized = interpolate(
-                images[chosen.to(images.device)].float(),
-                size=(size, size),
-                mode="bicubic",
-                antialias=True,
+                images[at].float(), size=(size, size), mode="bicubic", antialias=True
             )
-            canvas = Canvas(
-                self.canvas.size, size, self.canvas.background, self.canvas.mean, self.canvas.std
-            )
-            drawn = canvas.fully_translated().draw(
-                resized.round().clamp(0, 255).to(torch.uint8), labels[chosen], generator
-            )
-            if not len(canvases):
-                canvases = torch.empty_like(drawn[:1]).expand(len(images), -1, -1, -1).clone()
-            canvases[chosen.to(images.device)] = drawn
-        return canvases
+            sized = canvas.with_item(size)
+            trained = min(canvas.leftmost_centred[0], sized.last[0]), 0
+            placement = sized.one_location(trained) if self.fixed else sized.fully_translated()
+            drawn[at] = placement.draw(_pixels(resized), chosen, generator)
+        return drawn
 
 
 @dataclass(frozen=True)
-class RandomResizedCrop:
+class RandomResizedCrop(_Augmentation):
     """A crop of each image that fills the canvas, flipped by chance.
 
-    The crop covers a share of the image drawn from ``area``; its sides' ratio is drawn
-    log-uniformly from ``ratio``, as in torchvision's transform of the same name.
+    As torchvision's transform of the same name, but for a whole batch at once and from one
+    generator.
+
+    Attributes:
+        area: least and largest share of the image that a crop covers.
+        ratio: least and largest width / height of a crop, drawn log-uniformly.
+        flip: probability of a flip left to right.
     """
 
-    canvas: Canvas
     area: tuple[float, float] = (0.08, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    name: str = "random_resized_crop"
+    flip: float = 0.5
 
-    def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Canvases float32 (n, channels, height, width) of uint8 images of any size."""
+    def _draw(self, canvas: Canvas, images: Tensor, generator: torch.Generator | None) -> Tensor:
         n, channels = images.shape[:2]
         draws = torch.rand(n, 4, generator=generator)
         share = self.area[0] + draws[:, 0] * (self.area[1] - self.area[0])
@@ -82,25 +114,22 @@ class RandomResizedCrop:
         theta[:, 0, 2] = (1 - width) * (2 * draws[:, 2] - 1)
         theta[:, 1, 2] = (1 - height) * (2 * draws[:, 3] - 1)
         grid = affine_grid(
-            theta.to(images.device), [n, channels, *self.canvas.size], align_corners=False
+            theta.to(images.device), [n, channels, *canvas.size], align_corners=False
         )
         crops = grid_sample(
-            _flipped(images, generator).float(),
+            _flipped(images, self.flip, generator).float(),
             grid,
             mode="bilinear",
             padding_mode="border",
             align_corners=False,
         )
-        full = Canvas(
-            self.canvas.size,
-            self.canvas.size,
-            self.canvas.background,
-            self.canvas.mean,
-            self.canvas.std,
-        )
-        return full.render(crops.round().clamp(0, 255).to(torch.uint8), (0, 0))
+        return canvas.with_item(canvas.size).render(_pixels(crops), (0, 0))
 
 
-def _flipped(images: Tensor, generator: torch.Generator | None) -> Tensor:
-    flip = (torch.rand(len(images), generator=generator) < 0.5).to(images.device)
+def _flipped(images: Tensor, chance: float, generator: torch.Generator | None) -> Tensor:
+    flip = (torch.rand(len(images), generator=generator) < chance).to(images.device)
     return torch.where(flip[:, None, None, None], images.flip(3), images)
+
+
+def _pixels(values: Tensor) -> Tensor:
+    return values.round().clamp(0, 255).to(torch.uint8)

@@ -93,6 +93,10 @@ class Canvas:
         """The paper's trained place: the left edge, half-way down (sec. 2.2)."""
         return self.last[0] // 2, 0
 
+    def with_item(self, item: int | Pair) -> "Canvas":
+        """The same canvas for items of another size."""
+        return Canvas(self.size, item, self.background, self.mean, self.std)
+
     def prepare(self, items: ItemSet) -> ItemSet:
         """The items at this canvas's item size (antialiased bicubic)."""
         return items.resized(self.item)

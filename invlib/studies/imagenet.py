@@ -331,8 +331,8 @@ def augmentations(settings: Settings) -> tuple[dict[str, Any], ItemSet]:
         pictures = load("objects10")
     pictures = pictures.grey() if settings.channels == 1 else pictures
     return {
-        "random places": RandomSizeAndPlace(canvas, *settings.sizes),
-        "random crops": RandomResizedCrop(canvas),
+        "random places": RandomSizeAndPlace(*settings.sizes).on(canvas),
+        "random crops": RandomResizedCrop().on(canvas),
     }, pictures
 
 
@@ -406,9 +406,9 @@ def _start(
     items = _pictures(pictures["name"], pictures["per_class"], settings["channels"])
     canvas = canvas_of(settings, items)
     augmentation = (
-        RandomSizeAndPlace(canvas, *settings["sizes"])
+        RandomSizeAndPlace(*settings["sizes"]).on(canvas)
         if settings["condition"]["augmentation"] == "places"
-        else RandomResizedCrop(canvas)
+        else RandomResizedCrop().on(canvas)
     )
     recipe = Recipe(**settings["pretrain"])
     model = models.vgg(settings["network"], len(items.classes), settings["channels"], seed)
