@@ -29,7 +29,7 @@ empty:
 
 book: $(INSTALLED) empty  ## execute every chapter and build the HTML book into _build/html
 	$(PY) -m book.build stage
-	$(PY) -m book.build pages
+	$(PY) -m book.pages
 	.venv/bin/jupyter-book build -n -W --keep-going _build/stage --path-output .
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
@@ -37,10 +37,11 @@ test: $(INSTALLED) empty  ## unit tests, every chapter at the smoke profile, sto
 	$(PY) -m pytest
 	$(BARE) $(PY) -m pytest --nbval --nbval-current-env notebooks
 
-lint: $(INSTALLED)  ## ruff on code and notebooks, mypy
+lint: $(INSTALLED)  ## ruff on code and notebooks, mypy, who may import whom
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	.venv/bin/lint-imports --no-logo
 
 run: $(INSTALLED) empty  ## refresh the stored outputs of the notebooks
 	$(BARE) $(PY) -m book.build refresh

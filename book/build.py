@@ -1,9 +1,8 @@
-"""Make the book: stage and execute the chapters, fill the generated pages, refresh stored outputs.
+"""Make the book: stage and execute the chapters, refresh stored outputs.
 
 Run from the top of the repository, as the Makefile does::
 
     python -m book.build stage [name=value ...]   _build/stage: the executed book, ready to render
-    python -m book.build pages                    fill its generated parts from stored results
     python -m book.build refresh                  notebooks/: renew the stored outputs
 
 The parameters of ``stage`` are YAML (``profile=smoke live=false``) and go to every chapter.
@@ -186,7 +185,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m book.build", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("what", choices=["stage", "pages", "refresh"])
+    parser.add_argument("what", choices=["stage", "refresh"])
     parser.add_argument("parameters", nargs="*", metavar="name=value", help="for stage only")
     words = parser.parse_args()
     if words.parameters and words.what != "stage":
@@ -197,10 +196,6 @@ def main() -> None:
     try:
         if words.what == "stage":
             stage(parse(words.parameters))
-        elif words.what == "pages":
-            from book import pages  # imports invlib, which the other two do not need
-
-            fill(STAGE / "book", pages)
         else:
             refresh()
     except ParameterError as error:

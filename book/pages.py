@@ -1,6 +1,10 @@
-"""Generated parts of the book: each function returns the Markdown for a marker of its name."""
+"""Generated parts of the book: each function returns the Markdown for a marker of its name.
+
+``python -m book.pages`` fills those of ``_build/stage`` from stored results.
+"""
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -201,3 +205,7 @@ def _digits(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    build.fill(build.STAGE / "book", sys.modules[__name__])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from book import build
+from book import build, pages
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,6 @@ def html(tmp_path_factory):
     stage = folder / "stage"
     build.copy_sources(stage)
     shutil.copytree(build.ROOT / "notebooks", stage / "notebooks")
-    from book import pages
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(build, "STAGE", stage)  # where generated figures go
         build.fill(stage / "book", pages)
