@@ -66,7 +66,7 @@ def test_parameter_of_another_type_is_refused(tiny, name, value):
         build.check(tiny, {name: value})
 
 
-def test_parameters_that_fit(tiny):
+def test_parameters_that_fit_are_taken_and_a_whole_number_for_a_fraction(tiny):
     build.check(tiny, {"size": 4, "rate": 1, "live": False, "name": "x"})
 
 

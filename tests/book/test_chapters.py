@@ -7,7 +7,7 @@ from book.build import chapters, execute
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.stem)
-def test_chapter_from_nothing(chapter, tmp_path, monkeypatch):
+def test_a_chapter_runs_from_nothing(chapter, tmp_path, monkeypatch):
     results = tmp_path / "results"
     monkeypatch.setenv("INVLIB_RESULTS", str(results))
     monkeypatch.setenv("INVLIB_PROGRESS", "0")

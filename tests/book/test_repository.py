@@ -71,12 +71,12 @@ def test_release_is_the_version():
 
 
 @pytest.mark.parametrize("name", ["README.md", "book/rerun.md", "_config.yml", "CITATION.cff"])
-def test_address(name):
+def test_every_address_is_the_repositorys(name):
     found = set(re.findall(r"https://github\.com/[\w.-]+/[\w-]+", text(name)))
     assert found == {ADDRESS}
 
 
-def test_release_in_the_readme():
+def test_the_readme_names_the_release_and_no_other():
     first = chapters()[0].name
     assert colab(first) in text("README.md")
     assert f"git+{ADDRESS}@{RELEASE}" in text("README.md")
@@ -84,13 +84,13 @@ def test_release_in_the_readme():
     assert set(re.findall(r"\bv\d+\.\d+\.\d+", text("README.md"))) == {RELEASE}
 
 
-def test_release_in_the_configuration():
+def test_the_configuration_names_the_release():
     # Launched notebooks are those of the release, because they install the release.
     assert yaml.safe_load(text("_config.yml"))["repository"]["branch"] == RELEASE
     assert yaml.safe_load(text("CITATION.cff"))["version"] == VERSION
 
 
-def test_configuration_keys():
+def test_configuration_keys_are_known():
     config = yaml.safe_load(text("_config.yml"))
     for where, known in CONFIG_KEYS.items():
         section = config
@@ -166,7 +166,7 @@ def test_tags_are_known(chapter):
         assert set(tags(cell)) <= TAGS
 
 
-def test_one_title_and_a_badge(chapter):
+def test_a_chapter_has_one_title_and_a_badge(chapter):
     prose = [cell.source for cell in chapter.cells if cell.cell_type == "markdown"]
     titles = [line for source in prose for line in source.splitlines() if line.startswith("# ")]
     assert len(titles) == 1
@@ -178,7 +178,7 @@ def test_one_title_and_a_badge(chapter):
     assert not [image for image in images if image.startswith("http")]
 
 
-def test_set_up_cell(chapter):
+def test_the_first_cell_sets_up_colab_and_is_hidden(chapter):
     first = code_cells(chapter)[0]
     assert tags(first) == ["remove-cell"]
     assert first.source.splitlines() == [

@@ -66,7 +66,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
 
 
 @pytest.mark.parametrize("chapter", chapters(), ids=lambda path: path.stem)
-def test_chapter_outside_the_checkout(chapter, reader, tmp_path):
+def test_a_chapter_runs_outside_the_checkout(chapter, reader, tmp_path):
     notebook = nbformat.read(chapter, as_version=4)
     notebook.cells.append(new_code_cell(PROBE))
     nbformat.write(notebook, tmp_path / chapter.name)

@@ -404,7 +404,7 @@ def test_a_zip_bomb_is_refused(tmp_path):
 # Names and what is not there
 
 
-def test_unknown_names_and_splits(tmp_path):
+def test_unknown_names_and_splits_are_refused_by_name(tmp_path):
     with pytest.raises(DataError, match="unknown set 'mnits'; expected one of mnist, .*objects2"):
         load("mnits", root=tmp_path)
     with pytest.raises(DataError, match="unknown split 'valid'; expected one of train, test"):
@@ -462,10 +462,13 @@ def test_the_catalogue_lists_what_is_there(mnist, tmp_path):
     assert {name for name, _ in rows} == {*datasets.NAMES, "pets"}
 
 
-def test_embedded_sets_have_labels_of_their_classes():
+def test_embedded_sets_name_their_source_and_licence():
     for name in ("digits", "glyphs", "objects10", "objects2"):
         items = load(name, "test")
         assert items.licence and items.source and items.name == name
+
+
+def test_objects_are_the_same_in_both_splits():
     assert torch.equal(load("objects10", "train").images, load("objects10", "test").images)
 
 

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from invlib.data import objects, synthetic
 
@@ -28,7 +29,7 @@ def small_grey(images):
 
 
 @pytest.mark.parametrize("key", SETS)
-def test_shapes_types_and_ranges(key):
+def test_sets_have_the_shapes_types_and_ranges_they_promise(key):
     make, argument, shape, count = SETS[key]
     images, labels, classes = make(argument)
     assert images.dtype == np.uint8 and images.shape == shape
@@ -69,8 +70,7 @@ def test_cached_images_cannot_be_overwritten():
 
 
 def test_digits_are_the_source_in_stored_order():
-    datasets = pytest.importorskip("sklearn.datasets")
-    source = datasets.load_digits()
+    source = load_digits()
     images = np.concatenate([synthetic.digits(s)[0] for s in ("train", "test")])
     labels = np.concatenate([synthetic.digits(s)[1] for s in ("train", "test")])
     assert np.array_equal(labels, source.target)
