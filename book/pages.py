@@ -6,6 +6,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,8 +14,8 @@ import yaml
 
 import invlib.claims
 from book import build
-from invlib import plots, results
-from invlib.studies import study_of
+from invlib import plots, runs
+from invlib.studies import STUDIES, study_of
 
 SPEED = build.ROOT / "invlib" / "stored" / "speed.json"
 
@@ -23,8 +24,8 @@ def claims() -> str:
     """Every claim with its rule, what was measured, and the verdict, by scale."""
     parts = []
     for claim in invlib.claims.CLAIMS:
-        rows = invlib.claims.table(claim.study)
-        rows = rows[rows.claim == claim.id].drop(columns=["claim", "rule"])
+        verdicts = [verdict.plain() for verdict in invlib.claims.verdicts([claim])]
+        rows = pd.DataFrame(verdicts).drop(columns=["claim", "rule"])
         parts.append(
             f"## {claim.id}\n\n{claim.sentence} ({claim.source})\n\n"
             f"Rule: {claim.rule}.\n\n{rows.to_markdown(index=False)}\n"
@@ -34,7 +35,7 @@ def claims() -> str:
 
 def status() -> str:
     """Which results exist: profile, runs, hardware, when, failed runs."""
-    frame = pd.DataFrame(results.status())
+    frame = pd.DataFrame(runs.status(map(study_of, STUDIES)))
     for column in ("hardware", "torch", "dates"):
         frame[column] = frame[column].map(lambda words: ", ".join(dict.fromkeys(words)))
     for column in ("missing", "stale", "damaged"):
@@ -45,22 +46,24 @@ def status() -> str:
 
 
 def settings() -> str:
-    """Every open choice of Experiment 1 with its tag, and its value at each profile."""
-    study = study_of("imagenet")
-    profiles = [name for name in study.profiles if name != "smoke"]
-    rows = []
-    for entry in yaml.safe_load((build.ROOT / "book" / "choices.yml").read_text(encoding="utf-8")):
-        values = {name: _value(study.settings(name), entry["setting"]) for name in profiles}
-        rows.append(
-            {
-                "setting": f"`{entry['setting']}`",
-                "tag": entry["tag"],
-                **values,
-                "choice": entry["choice"].strip(),
-            }
-        )
-    columns = ["setting", "choice", "tag", *profiles]
-    return pd.DataFrame(rows)[columns].to_markdown(index=False, disable_numparse=True)
+    """Every open choice of each study with its tag, and its value at each profile."""
+    choices = yaml.safe_load((build.ROOT / "book" / "choices.yml").read_text(encoding="utf-8"))
+    return "\n\n".join(_settings_of(study_of(name), choices[name]) for name in choices)
+
+
+def _settings_of(study: runs.Study, choices: list[dict[str, str]]) -> str:
+    profiles = {name: each for name, each in study.profiles.items() if name != "smoke"}
+    table = [
+        {
+            "setting": f"`{entry['setting']}`",
+            "choice": entry["choice"].strip(),
+            "tag": entry["tag"],
+            **{name: _value(each, entry["setting"]) for name, each in profiles.items()},
+        }
+        for entry in choices
+    ]
+    shown = pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)
+    return f"## {study.source}\n\n{shown}"
 
 
 def calibration() -> str:
@@ -73,7 +76,7 @@ def calibration() -> str:
 
 def main_figure() -> str:
     """The figure of the first page, saved beside it."""
-    table = results.table("imagenet", "bench")
+    table = runs.table(study_of("imagenet"), "bench")
     if not len(table):
         return "The main figure needs the `bench` results of `imagenet`, which were not run."
     target = build.STAGE / "book" / "main.png"
@@ -94,29 +97,27 @@ def _transposed(frame: pd.DataFrame, first: str) -> str:
     return str(turned.to_markdown(index=False, disable_numparse=True))
 
 
-def _value(settings: Any, name: str) -> str:
+def _value(profile: runs.Profile, setting: str) -> str:
     """A setting in a few characters; one that differs by condition is listed by condition."""
-    if name == "head" or name.startswith("recipe."):
-        each = {}
-        for condition, made in settings.conditions.items():
-            value = made.head if name == "head" else getattr(made.recipe, name.partition(".")[2])
-            each[condition] = "own" if value == "" else str(value)
-        values = list(dict.fromkeys(each.values()))
-        return values[0] if len(values) == 1 else ", ".join(f"{k}: {v}" for k, v in each.items())
-    if not hasattr(settings, name.partition(".")[0]):
-        return "as described"
-    if name == "grid":
-        return f"{len(settings.grid)} x {len(settings.grid)}"
-    if name == "sets":
-        return ", ".join(each.name for each in settings.sets)
-    if settings.pictures is None and (name in ("pictures", "sizes") or "." in name):
-        return "none"
-    if name == "pictures":
-        return str(settings.pictures.name)
-    found: Any = settings
-    for part in name.split("."):
-        found = getattr(found, part)
-    return " to ".join(map(str, found)) if isinstance(found, tuple) else str(found)
+    if setting == "seeds":
+        return str(profile.seeds)
+    each = {name: _words(given, setting) for name, given in profile.conditions.items()}
+    each = {name: words for name, words in each.items() if words} or {"": "none"}
+    values = list(dict.fromkeys(each.values()))
+    return values[0] if len(values) == 1 else ", ".join(f"{k}: {v}" for k, v in each.items())
+
+
+def _words(value: Any, setting: str) -> str:
+    """What stands at a dotted path; nothing where the path ends before."""
+    for part in setting.split("."):
+        value = getattr(value, part, None)
+    if isinstance(value, tuple) and not isinstance(value[0], int | float):
+        return ", ".join(each.name for each in value)
+    if isinstance(value, tuple):
+        return f"{value[0]:.4g} to {value[-1]:.4g}" + f" in {len(value)}" * (len(value) > 2)
+    if is_dataclass(value):
+        return str(getattr(value, "name", None) or "here")
+    return "" if value is None else str(value)
 
 
 def speed() -> str:

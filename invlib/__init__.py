@@ -25,10 +25,10 @@ __all__ = [
     "sensitivity_map",
 ]
 
-_LAZY = {name: f"invlib.{name}" for name in ("chapter", "claims", "plots", "studies")} | {
+_LAZY = {name: f"invlib.{name}" for name in ("chapter", "claims", "models", "plots", "studies")} | {
     "augmentation": "invlib.data.augmentation",
-    "results": "invlib.results",
-    "runner": "invlib.runner",
+    "results": "invlib.runs",
+    "runner": "invlib.runs",
 }
 
 

@@ -1,19 +1,15 @@
 """What a chapter needs to say a number: sentences computed in the cell, and glue for the text."""
 
-from typing import TYPE_CHECKING
-
+import pandas as pd
 from IPython.display import HTML, Markdown, display
 
-from invlib import results, runner
+from invlib import claims, runs
 from invlib.studies import study_of
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def measurements(
     study: str, profile: str, seeds: int | None = None, compute: bool = False, deadline: str = ""
-) -> "pd.DataFrame":
+) -> pd.DataFrame:
     """The stored measurements of a study; with ``compute`` the missing ones are computed first.
 
     Args:
@@ -24,21 +20,22 @@ def measurements(
         deadline: give up what is not finished by then: "90s", "40m", "2h".
 
     Returns:
-        One row for each measurement, see ``results.table``; none where nothing was run, which is
+        One row for each measurement, see ``runs.table``; none where nothing was run, which is
         then said.
     """
+    planned = study_of(study)
     if compute:
-        report = runner.run(study, profile, seeds, deadline=runner.duration(deadline))
+        report = runs.run(planned, profile, seeds, deadline=runs.duration(deadline))
         for run, why in report.failed.items():
             print(f"not run here: {run}: {why}")
-    table = results.table(study, profile)
+    table = runs.table(planned, profile)
     if not len(table):
-        needs = study_of(study).settings(profile).needs
+        needs = planned.profile(profile).needs
         print(f"{study} at {profile}: not run here; it needs {needs or 'compute=True'}")
     return table[table.seed < seeds] if seeds else table
 
 
-def counts(measurements: "pd.DataFrame") -> "pd.DataFrame":
+def counts(measurements: pd.DataFrame) -> pd.DataFrame:
     """How many networks of each condition were taught, trained twice, and failed their control."""
     tries = measurements.attempts.map(len)
     return (
@@ -53,7 +50,13 @@ def counts(measurements: "pd.DataFrame") -> "pd.DataFrame":
     )
 
 
-def table(frame: "pd.DataFrame") -> HTML:
+def verdicts(study: str) -> pd.DataFrame:
+    """The verdicts on the claims that a study decides, one row each."""
+    found = [v for v in claims.verdicts(claims.CLAIMS) if study in v.case.needs]
+    return pd.DataFrame([verdict.plain() for verdict in found])
+
+
+def html(frame: pd.DataFrame) -> HTML:
     """A table of text and numbers."""
     return HTML(frame.to_html(index=False, border=0, justify="left"))
 

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from invlib import claims as claims_module
-from invlib import models, results, runner
-from invlib.data import sets as datasets_module
-from invlib.results import ResultError
+from invlib import models, runs
+from invlib.data import sets
+from invlib.data.items import DataError
 from invlib.studies import STUDIES, StudyError, study_of
 
 
@@ -25,11 +25,23 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except StudyError as error:
             raise click.UsageError(str(error)) from None
-        except (datasets_module.DataError, models.WeightsError, ResultError) as error:
+        except (DataError, models.WeightsError, runs.ResultError) as error:
             raise click.ClickException(str(error)) from None
         except KeyboardInterrupt:
             click.echo("interrupted; finished runs are kept, the same command goes on", err=True)
             sys.exit(130)
+
+
+class _Duration(click.ParamType):
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | None:
+        try:
+            return runs.duration(value)
+        except StudyError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +55,7 @@ def main() -> None:
 @click.option("--profile", default="bench", show_default=True, help="Size of the experiment.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N - 1 (default: all).")
 @click.option("--workers", type=click.IntRange(1), help="Processes (default: one per core).")
-@click.option("--deadline", default="", metavar="TIME", help="Stop after 90s, 40m, 2h.")
+@click.option("--deadline", type=_Duration(), metavar="TIME", help="Stop after 90s, 40m, 2h.")
 @click.option("--results", "root", type=click.Path(), help="Where results are written.")
 @click.option("--again", is_flag=True, help="Compute the runs too that the package ships.")
 def run(
@@ -51,24 +63,25 @@ def run(
     profile: str,
     seeds: int | None,
     workers: int | None,
-    deadline: str,
+    deadline: float | None,
     root: str | None,
     again: bool,
 ) -> None:
     """Compute what is missing of each STUDY; what is finished is kept."""
-    for name in studies:
-        study_of(name).settings(profile)
+    planned = [study_of(name) for name in studies]
+    for study in planned:
+        study.profile(profile)
     complete = True
-    for name in studies:
-        report = runner.run(name, profile, seeds, workers, runner.duration(deadline), root, again)
+    for study in planned:
+        report = runs.run(study, profile, seeds, workers, deadline, root, again)
         for path in report.redone:
             click.echo(f"damaged, run again: {path}", err=True)
         for task, why in report.failed.items():
             click.echo(f"failed: {task}: {why}", err=True)
         click.echo(
-            f"{name} at {profile}: {len(report.done)} done, {len(report.kept)} kept, "
+            f"{study.name} at {profile}: {len(report.done)} done, {len(report.kept)} kept, "
             f"{len(report.failed)} failed, {len(report.left)} left "
-            f"(in {results.results_root(root)})"
+            f"(in {runs.results_root(root)})"
         )
         complete &= report.complete
     sys.exit(0 if complete else 1)
@@ -79,7 +92,7 @@ def run(
 @click.option("--results", "root", type=click.Path(), help="Where results are looked for.")
 def status(as_json: bool, root: str | None) -> None:
     """Which runs are there, under which settings, from which hardware."""
-    rows = results.status(root)
+    rows = runs.status(map(study_of, STUDIES), root)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return
@@ -102,13 +115,14 @@ def status(as_json: bool, root: str | None) -> None:
 @click.option("--results", "root", type=click.Path(), help="Where results are looked for.")
 def claims(as_json: bool, root: str | None) -> None:
     """The papers' claims with our verdicts, by scale."""
-    verdicts = [v for name in STUDIES for v in claims_module.verdicts(name, root)]
+    verdicts = list(claims_module.verdicts(claims_module.CLAIMS, root))
     if as_json:
         click.echo(json.dumps([v.plain() for v in verdicts], indent=1))
         return
     for verdict in verdicts:
+        case = verdict.case
         click.echo(
-            f"{verdict.claim.id} {verdict.profile} {verdict.condition}: {verdict.verdict} "
+            f"{verdict.claim.id} {case.profile} {case.conditions}: {verdict.verdict} "
             f"({verdict.seeds} seeds)\n   {verdict.measured}"
         )
 
@@ -120,8 +134,8 @@ def claims(as_json: bool, root: str | None) -> None:
 def datasets(download: str | None, root: str | None, as_json: bool) -> None:
     """The sets that are there: from where, how many images, licence."""
     if download:
-        datasets_module.download(download, root)
-    rows = datasets_module.catalogue(root)
+        sets.download(download, root)
+    rows = sets.catalogue(root)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
         return

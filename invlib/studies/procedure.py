@@ -1,60 +1,371 @@
 """The procedure of Biscione & Bowers: start somewhere, teach at one place, measure everywhere.
 
-Without knowing its items at the trained place (the positive control), a network says nothing about
-other places.
+Biscione & Bowers 2020, sec. 2.1. Without knowing its items at the trained place (the positive
+control), a network says nothing about other places.
 """
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
+import torch
 from torch import nn
 
-from invlib.data.canvas import Canvas, Pair
+from invlib import models
+from invlib.data.augmentation import RandomResizedCrop, RandomSizeAndPlace
+from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
-from invlib.training import Recipe, fit
+from invlib.data.sets import load
+from invlib.exact.propagation import Propagator
+from invlib.measure.accuracy import Map, accuracy_map, normalised_accuracy
+from invlib.measure.statistics import far_mean
+from invlib.models import Initialisation
+from invlib.training import Recipe, Training, fit
 
 
-def fit_with_control(
+@dataclass(frozen=True)
+class Items:
+    """Which items of a set are learnt, and which are held out.
+
+    Attributes:
+        name: the set.
+        classes: the first so many classes; None: all.
+        train: the split learnt from; None of ``per_class`` takes all of it.
+        test: the split held out; None: there is nothing to hold out (one image per class). The
+            same split as ``train``: the ``held_out`` items of each class after the first
+            ``per_class``.
+        per_class: items learnt of each class, the first in the official order.
+        held_out: items held out of each class, likewise.
+    """
+
+    name: str
+    classes: int | None = None
+    train: str = "train"
+    test: str | None = "train"
+    per_class: int | None = 700
+    held_out: int = 100
+
+    def load(self) -> tuple[ItemSet, ItemSet | None]:
+        """The items learnt and those held out.
+
+        Raises:
+            DataError: when the set is missing, damaged or too small.
+        """
+        full = load(self.name, self.train)
+        full = full if self.classes is None else full.only(self.classes)
+        learnt = full if self.per_class is None else full.first(self.per_class)
+        if self.test is None:
+            return learnt, None
+        if self.test == self.train:
+            return learnt, full.first(self.held_out, skip=self.per_class or 0)
+        other = load(self.name, self.test)
+        other = other if self.classes is None else other.only(self.classes)
+        return learnt, other.first(self.held_out)
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """What a network saw before it is taught.
+
+    Attributes:
+        images: the images.
+        count: how many of them at most, the first in the official order.
+        augmentation: how they are put on the canvas.
+        recipe: of this training.
+    """
+
+    images: Items
+    count: int
+    augmentation: RandomSizeAndPlace | RandomResizedCrop
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Control:
+    """The positive control: does a network know its items where it learnt them?
+
+    One that does not is trained once more, with a warm-up, more steps and other draws.
+
+    Attributes:
+        least: normalised accuracy at the trained place, a fraction.
+        warmup: steps of warm-up in the second training, at least.
+        times_steps: how many times the steps it has.
+        plus_seed: added to the seed, since the same draws might fail again.
+    """
+
+    least: float = 0.8
+    warmup: int = 100
+    times_steps: int = 2
+    plus_seed: int = 1000
+
+    def trainings(self, recipe: Recipe, seed: int) -> tuple[tuple[Recipe, int], ...]:
+        """Recipe and seed of the first and of the second training."""
+        warmup = max(recipe.warmup, self.warmup)
+        again = replace(recipe, warmup=warmup, steps=self.times_steps * recipe.steps)
+        return (recipe, seed), (again, seed + self.plus_seed)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that decides the numbers of a run.
+
+    Attributes:
+        network: name of a VGG of the table, or ``squeezenet1_1``.
+        canvas: side of the canvas in pixels.
+        item: side of the items.
+        channels: 1 (grey) or 3.
+        grid: rows and columns of the test grid.
+        sets: the sets that are taught, from complex to simple.
+        recipe: of the training at one place.
+        start: ``fresh`` weights, ``imagenet`` (published ones), or a pretraining done here.
+        head: ``pooled`` or ``flat`` for SqueezeNet; VGG has its own.
+        initialisation: of fresh weights.
+        control: the positive control.
+        shown: items of a map, at most; the same number of each class.
+        pixels: ``fixed`` (``mean`` and ``std``), ``per set`` (of each set's canvases) or
+            ``weights`` (as the pretrained weights want it).
+        mean: see ``Canvas``.
+        std: see ``Canvas``.
+    """
+
+    network: str
+    canvas: int
+    item: int
+    channels: int
+    grid: tuple[int, ...]
+    sets: tuple[Items, ...]
+    recipe: Recipe
+    start: str | Pretraining = "fresh"
+    head: str | None = None
+    initialisation: Initialisation = Initialisation()
+    control: Control = Control()
+    shown: int = 100
+    pixels: str = "fixed"
+    mean: float = 0.0
+    std: float = 1.0
+
+    def canvas_for(self, items: ItemSet) -> Canvas:
+        """The canvas with the pixel scale that the settings ask for."""
+        mean: Any = self.mean
+        std: Any = self.std
+        if self.pixels == "per set":
+            mean, std = Canvas(self.canvas, self.item).statistics(items)
+        elif self.pixels == "weights":
+            mean, std = models.IMAGENET_MEAN, models.IMAGENET_STD
+            if self.start == "imagenet":
+                weights, _ = models.find_weights(self.network)
+                mean, std = weights.mean, weights.std
+        return Canvas(self.canvas, self.item, mean=mean, std=std)
+
+    def prepared(self, items: ItemSet) -> ItemSet:
+        """Items of the canvas's size and channels; grey ones are resized, then repeated."""
+        items = items.grey() if self.channels == 1 else items
+        items = items.resized((self.item, self.item))
+        return items.rgb() if self.channels == 3 else items
+
+    def some(self, items: ItemSet) -> ItemSet:
+        """The first items of each class, as many as a map shows."""
+        fewest = int(torch.bincount(items.labels).min())
+        return items.first(min(self.shown // len(items.classes), fewest))
+
+
+@dataclass(frozen=True)
+class Attempt(Training):
+    """A training at one place and its positive control.
+
+    Attributes:
+        control: normalised accuracy at the trained place, a fraction.
+        failed: it is below the least, or the training diverged.
+    """
+
+    control: float
+    failed: bool
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One network taught one set.
+
+    Attributes:
+        set: name of the set.
+        classes: how many it has.
+        control: normalised accuracy at the trained place, after the last attempt.
+        failed: whether the network failed its positive control.
+        items_shown: items of the map.
+        map: accuracy at each place of the grid, training items.
+        canvas: normalised mean of the map.
+        far: the same over the places that share no pixel with the trained one.
+        map_held_out: as ``map``, for items held out; None where there are none.
+        canvas_held_out: as ``canvas``.
+        far_held_out: as ``far``.
+        path: how the maps were computed, ``propagate`` or ``plain``.
+        attempts: the training, and the second one where the first failed.
+        pretraining: what came of the pretraining done here.
+        weights: file and sha256 of the published weights.
+    """
+
+    set: str
+    classes: int
+    control: float
+    failed: bool
+    items_shown: int
+    map: Map
+    canvas: float
+    far: float
+    map_held_out: Map | None
+    canvas_held_out: float | None
+    far_held_out: float | None
+    path: str | None
+    attempts: tuple[Attempt, ...]
+    pretraining: Training | None
+    weights: dict[str, str] | None
+
+
+def compute(settings: Settings, seed: int) -> list[Measurement]:
+    """One network (pretrained once, if at all) taught each set at one place, and its maps.
+
+    Raises:
+        DataError: when a set is missing or damaged, before anything is trained.
+        WeightsError: when the ImageNet weights are missing, likewise.
+    """
+    # What is missing is found before anything is trained.
+    sets = [each.load() for each in settings.sets]
+    weights = _weights_record(settings)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    start, pretraining = _pretrained(settings, seed, device)
+    rows = []
+    for items, held_out in sets:
+        items = settings.prepared(items)
+        canvas = settings.canvas_for(items)
+        classes = len(items.classes)
+
+        def make(seed: int, classes: int = classes) -> nn.Module:
+            return network(settings, start, classes, seed).to(device)
+
+        shown = settings.some(items)
+        recipe, control = settings.recipe, settings.control
+        model, attempts = teach(make, canvas, items, shown, recipe, control, seed)
+        forward = Propagator(model, canvas)
+        others = held_out and settings.some(settings.prepared(held_out))
+        maps = _maps(forward, shown, settings) | _maps(forward, others, settings, "_held_out")
+        rows.append(
+            Measurement(
+                set=items.name,
+                classes=classes,
+                control=attempts[-1].control,
+                failed=attempts[-1].failed,
+                items_shown=len(shown),
+                path=forward.path,
+                attempts=attempts,
+                pretraining=pretraining,
+                weights=weights,
+                **maps,
+            )
+        )
+    return rows
+
+
+def teach(
     make: Callable[[int], nn.Module],
     canvas: Canvas,
     items: ItemSet,
     shown: ItemSet,
     recipe: Recipe,
-    threshold: float,
+    control: Control,
     seed: int,
-    label: str = "",
-    place: Pair | None = None,
-) -> tuple[nn.Module, list[dict[str, Any]]]:
-    """Train at one place, and once more with the remedy if the positive control fails.
+) -> tuple[nn.Module, tuple[Attempt, ...]]:
+    """Train at the leftmost-centred place, and once more if the positive control fails.
 
     Args:
         make: gives the network to start from for a seed.
         canvas: the canvas.
         items: what is trained on.
         shown: the training items on which the control is measured.
-        recipe: of the first try.
-        threshold: least normalised accuracy at the trained place, a fraction.
-        seed: of the network and the training; the second try has another, ``seed + 1000``, since
-            the same draws might collapse again.
-        label: shown before the progress bar.
-        place: the trained place, leftmost-centred if not given.
+        recipe: of the first training.
+        control: what has to be reached, and what the second training changes.
+        seed: of the network and the training.
 
     Returns:
-        The last network, and one dictionary for each try: what came of the training, ``control``
-        (normalised accuracy at the trained place) and ``failed``.
+        The last network, and what came of each training.
     """
-    from invlib.measure.accuracy import accuracy_map, normalised_accuracy
-
-    place = place or canvas.leftmost_centred
-    attempts: list[dict[str, Any]] = []
-    for each, draw in ((recipe, seed), (recipe.remedy(), seed + 1000)):
+    row, column = canvas.leftmost_centred
+    attempts: list[Attempt] = []
+    for each, draw in control.trainings(recipe, seed):
         model = make(draw)
-        training = fit(model, canvas, items, canvas.one_location(place), each, draw, label)
-        at_place = accuracy_map(model, canvas, shown, place[:1], place[1:])
-        control = float(normalised_accuracy(at_place, len(items.classes))[0, 0])
-        failed = control < threshold or training.outcome == "diverged"
-        attempts.append({**asdict(training), "control": control, "failed": failed})
+        training = fit(model, canvas, items, canvas.one_location(), each, draw, items.name)
+        there = accuracy_map(model, canvas, shown, (row,), (column,), precision=each.precision)
+        known = float(normalised_accuracy(there, len(items.classes))[0, 0])
+        failed = known < control.least or training.outcome == "diverged"
+        attempts.append(Attempt(**vars(training), control=known, failed=failed))
         if not failed:
             break
-    return model, attempts
+    return model, tuple(attempts)
+
+
+def network(settings: Settings, start: dict[str, Any] | None, classes: int, seed: int) -> nn.Module:
+    """A fresh network, or a copy of the pretrained one with a head for the classes."""
+    fresh = settings.initialisation
+    if settings.network == "squeezenet1_1":
+        head = settings.head or "pooled"
+        model = models.squeezenet(classes, head, seed, settings.canvas, fresh)
+    else:
+        model = models.vgg(settings.network, classes, settings.channels, seed, fresh)
+    if settings.start == "imagenet":
+        weights, path = models.find_weights(settings.network)
+        models.load_pretrained(model, path, weights.bgr)
+    elif start is not None:
+        # As in the authors' code: the head stays where the number of classes is the same.
+        last = models.head_name(model)
+        kept = len(start[f"{last}.weight"]) == classes
+        state = {n: t for n, t in start.items() if kept or n.rpartition(".")[0] != last}
+        model.load_state_dict(state, strict=False)
+    return model
+
+
+def _maps(
+    forward: Propagator, items: ItemSet | None, settings: Settings, suffix: str = ""
+) -> dict[str, Any]:
+    """Accuracy map, its normalised mean, and that of the places far away; Nones without items."""
+    names = [f"{name}{suffix}" for name in ("map", "canvas", "far")]
+    if items is None:
+        return dict.fromkeys(names)
+    canvas, grid, precision = forward.canvas, settings.grid, settings.recipe.precision
+    accuracy = accuracy_map(
+        forward.model, canvas, items, grid, precision=precision, propagator=forward
+    )
+    normalised = normalised_accuracy(accuracy, len(items.classes))
+    far = far_mean(normalised, grid, canvas.leftmost_centred, canvas.item)
+    return dict(zip(names, (accuracy, float(normalised.mean()), far), strict=True))
+
+
+@lru_cache(maxsize=1)
+def _images(pretraining: Pretraining, channels: int) -> ItemSet:
+    items, _ = pretraining.images.load()
+    items = items.take(torch.arange(min(len(items), pretraining.count)))
+    return items.rgb() if channels == 3 else items.grey()
+
+
+def _pretrained(
+    settings: Settings, seed: int, device: torch.device
+) -> tuple[dict[str, Any] | None, Training | None]:
+    """The weights after the pretraining and what came of it; nothing where there is none."""
+    start = settings.start
+    if isinstance(start, str):
+        return None, None
+    images = _images(start, settings.channels)
+    canvas = settings.canvas_for(images)
+    fresh = replace(settings, start="fresh")
+    model = network(fresh, None, len(images.classes), seed).to(device)
+    augmentation = start.augmentation.on(canvas)
+    training = fit(model, canvas, images, augmentation, start.recipe, seed, images.name)
+    return model.state_dict(), training
+
+
+def _weights_record(settings: Settings) -> dict[str, str] | None:
+    """Which file of ImageNet weights is used: there is more than one for a network."""
+    if settings.start != "imagenet":
+        return None
+    weights, path = models.find_weights(settings.network)
+    return {"file": weights.file, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -3,10 +3,9 @@
 Ours. The two paths take turns in one process, on one thread; a time is the median of the rounds.
 """
 
-import json
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from invlib.data.sets import load
 from invlib.devices import evaluating
 from invlib.exact.propagation import Propagator
 from invlib.measure.accuracy import accuracy_map
-from invlib.studies import Study
+from invlib.runs import Profile, Study
 from invlib.training import Recipe, fit
 
 if TYPE_CHECKING:
@@ -46,9 +45,7 @@ class Settings:
         batch: samples of a training step.
         steps: training steps timed together.
         rounds: how often each is timed, after a round to warm up.
-        conditions: one, without settings of its own.
-        seeds: one.
-        needs: nothing but time.
+        precision: see ``Recipe``.
     """
 
     network: str
@@ -63,9 +60,32 @@ class Settings:
     batch: int
     steps: int
     rounds: int
-    conditions: Mapping[str, None] = field(default_factory=lambda: {"one-thread": None})
-    seeds: int = 1
-    needs: str = ""
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Some work timed on both paths.
+
+    Attributes:
+        work: ``map`` or ``step``.
+        varied: ``places`` or ``item``, whose number or side changes.
+        places: places of the map, 0 for a step.
+        item_side: side of the items in pixels.
+        plain: seconds on the plain path.
+        auto: seconds on the path that ``auto`` took.
+        limit: operations on the plain path for one when propagating, over all places.
+        path: which path that was.
+    """
+
+    work: str
+    varied: str
+    places: int
+    item_side: int
+    plain: float
+    auto: float
+    limit: float
+    path: str | None
 
 
 SMOKE = Settings(
@@ -78,30 +98,15 @@ BENCH = Settings(
 )  # fmt: skip
 
 
-def resolve(settings: Settings, condition: str) -> dict[str, Any]:
-    """The settings as plain data."""
-    plain = {k: v for k, v in asdict(settings).items() if k not in ("conditions", "seeds", "needs")}
-    return json.loads(json.dumps(plain))
-
-
-def compute(settings: dict[str, Any], seed: int) -> list[dict[str, Any]]:
-    """Times of maps for each number of places, of maps and training steps for each item side.
-
-    Returns:
-        One dictionary for each: ``work`` (``map`` or ``step``), ``varied`` (``places`` or
-        ``item``), ``places``, ``item_side`` (pixels), ``plain`` and ``auto`` (seconds on each
-        path), ``limit`` (operations on the plain path for one when propagating, over all places)
-        and ``exact_path`` (which path ``auto`` took).
-    """
-    letters = load("glyphs").only(settings["classes"]).grey()
-    one, many = letters.first(settings["one"]), letters.first(settings["many"])
-    rows = []
-    for side in settings["places"]:
-        rows.append(_map(settings, one, settings["item"], side) | {"varied": "places"})
-    for item in settings["sides"]:
-        rows.append(_map(settings, many, item, settings["grid"]) | {"varied": "item"})
-        rows.append(_step(settings, many, item) | {"varied": "item"})
-    return [row | {"failed": False, "attempts": [{}]} for row in rows]
+def compute(settings: Settings, seed: int) -> list[Timing]:
+    """Times of maps for each number of places, of maps and training steps for each item side."""
+    letters = load("glyphs").only(settings.classes).grey()
+    one, many = letters.first(settings.one), letters.first(settings.many)
+    rows = [_map(settings, one, settings.item, side, "places") for side in settings.places]
+    for item in settings.sides:
+        rows.append(_map(settings, many, item, settings.grid, "item"))
+        rows.append(_step(settings, many, item))
+    return rows
 
 
 def sentence(table: "pd.DataFrame") -> str:
@@ -118,44 +123,48 @@ def sentence(table: "pd.DataFrame") -> str:
     return f"As fast as plain: {parts}."
 
 
-def _map(settings: dict[str, Any], items: ItemSet, item: int, side: int) -> dict[str, Any]:
-    canvas = Canvas(settings["canvas"], item, std=0.3)
+def _map(settings: Settings, items: ItemSet, item: int, side: int, varied: str) -> Timing:
+    canvas = Canvas(settings.canvas, item, std=0.3)
     shown = canvas.prepare(items)
     grid = canvas.test_grid(side) if side > 1 else (canvas.last[0] // 2,)
-    model = models.vgg(settings["network"], len(items.classes))
+    model = models.vgg(settings.network, len(items.classes))
     forward = {}
 
     def show(path: str) -> None:
         forward[path] = Propagator(model, canvas, path)
-        accuracy_map(model, canvas, shown, grid, exact_path=forward[path])
+        accuracy_map(
+            model, canvas, shown, grid, precision=settings.precision, propagator=forward[path]
+        )
 
-    took = _seconds(show, settings["rounds"])
+    took = _seconds(show, settings.rounds)
     auto = forward["auto"]
     with torch.no_grad(), evaluating(model), auto.fixed_weights():
         each = [auto.operations(shown.images, at) for at in product(grid, grid)]
     plain, window = map(sum, zip(*each, strict=True))
-    about = {"work": "map", "places": side**2, "item_side": item}
-    return about | took | {"limit": plain / window, "exact_path": auto.path}
+    return Timing("map", varied, side**2, item, **took, limit=plain / window, path=auto.path)
 
 
-def _step(settings: dict[str, Any], items: ItemSet, item: int) -> dict[str, Any]:
-    canvas = Canvas(settings["canvas"], item, std=0.3)
+def _step(settings: Settings, items: ItemSet, item: int) -> Timing:
+    canvas = Canvas(settings.canvas, item, std=0.3)
     prepared = canvas.prepare(items)
-    recipe = Recipe(steps=settings["steps"], batch=settings["batch"], goal=None)
-    model = models.vgg(settings["network"], len(items.classes))
+    recipe = Recipe(
+        steps=settings.steps, batch_size=settings.batch, target_accuracy=None,
+        precision=settings.precision,
+    )  # fmt: skip
+    model = models.vgg(settings.network, len(items.classes))
     placement = canvas.fully_translated()
     trained = {}
 
     def train(path: str) -> float:
         trained[path] = fit(model, canvas, prepared, placement, recipe, exact_path=path)
-        return trained[path].seconds / settings["steps"]
+        return trained[path].seconds / settings.steps
 
-    took = _seconds(train, settings["rounds"])
-    some = torch.arange(settings["batch"]) % len(prepared)
+    took = _seconds(train, settings.rounds)
+    some = torch.arange(settings.batch) % len(prepared)
     places = placement.places(prepared.labels[some], torch.Generator().manual_seed(0))
     plain, window = Propagator(model, canvas).operations(prepared.images[some], places)
-    about = {"work": "step", "places": 0, "item_side": item}
-    return about | took | {"limit": plain / window, "exact_path": trained["auto"].exact_path}
+    path = trained["auto"].path
+    return Timing("step", "item", 0, item, **took, limit=plain / window, path=path)
 
 
 def _seconds(call: Callable[[str], Any], rounds: int) -> dict[str, float]:
@@ -171,4 +180,13 @@ def _seconds(call: Callable[[str], Any], rounds: int) -> dict[str, float]:
     return {path: median(each) for path, each in took.items()}
 
 
-STUDY = Study("shortcuts", "ours", {"smoke": SMOKE, "bench": BENCH}, compute, resolve)
+STUDY = Study(
+    "shortcuts",
+    "ours",
+    {
+        "smoke": Profile({"one-thread": SMOKE}),
+        "bench": Profile({"one-thread": BENCH}),
+    },
+    Timing,
+    compute,
+)

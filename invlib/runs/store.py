@@ -10,44 +10,31 @@ import json
 import math
 import os
 import platform
+import re
+import subprocess
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, is_dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, is_dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import pandas as pd
+import invlib
+from invlib.runs.study import Run
 
 FORMAT = 1
-COLUMNS = ("seed", "condition", "set", "classes", "control", "failed", "attempts") + tuple(
-    f"{name}{suffix}" for suffix in ("", "_held_out") for name in ("map", "canvas", "far")
-)
-"""The columns of a table that every study has."""
 
 
 class ResultError(ValueError):
     """A result file is damaged, or results cannot be written."""
 
 
-@dataclass(frozen=True, order=True)
-class Run:
-    """The name of a run."""
-
-    study: str
-    profile: str
-    condition: str
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.study}/{self.profile}/{self.condition}-{self.seed}"
-
-
 def stored_root() -> Path:
     """The runs shipped with the package."""
-    return Path(__file__).parent / "stored"
+    return Path(invlib.__file__).parent / "stored"
 
 
 def results_root(root: str | Path | None = None) -> Path:
@@ -61,44 +48,83 @@ def results_root(root: str | Path | None = None) -> Path:
     return Path(platformdirs.user_data_dir("invlib")) / "results"
 
 
+def plain(settings: Any) -> dict[str, Any]:
+    """Settings as a file has them: plain data, without what is off (None)."""
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in pairs if value is not None}
+
+    # As JSON gives it back, so that the fingerprint of a file's settings is the same.
+    data: dict[str, Any] = json.loads(json.dumps(asdict(settings, dict_factory=kept)))
+    return data
+
+
 def fingerprint(settings: Any) -> str:
     """Twelve hexadecimal digits that change with any setting (a dataclass or plain data)."""
-    plain = asdict(settings) if is_dataclass(settings) else settings  # type: ignore[arg-type]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+    data = plain(settings) if is_dataclass(settings) else settings
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def provenance(
-    settings: dict[str, Any], seconds: float, started: str, exact_path: str = "plain"
-) -> dict[str, Any]:
-    """What is written beside a run's rows: settings, versions, hardware, time, path."""
+def provenance(settings: Any, seconds: float, started: str, path: str = "plain") -> dict[str, Any]:
+    """What is written beside a run's rows: settings, versions, hardware, time, exact path."""
     import torch
-
-    from invlib import __version__
 
     cuda = torch.cuda.is_available()
     return {
-        "settings": settings,
+        "settings": plain(settings),
         "fingerprint": fingerprint(settings),
-        "invlib": __version__,
+        "invlib": invlib.__version__,
+        "commit": commit(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
         "hardware": torch.cuda.get_device_name() if cuda else _processor(),
         "threads": torch.get_num_threads(),
-        "exact_path": exact_path,
+        "path": path,
         "started": started,
         "seconds": round(seconds, 1),
     }
 
 
-def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Path) -> Path:
+@cache  # of the code that this process has imported, whatever is committed later
+def commit() -> str:
+    """The commit of the package's code, ``-dirty`` where it was changed; empty if unknown.
+
+    It is that of the package's checkout, or the one pip installed it from (PEP 610).
+    """
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(Path(invlib.__file__).parent), *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", "__init__.py")  # not a checkout around the package
+        changed = git("status", "--porcelain", "--", "*.py")
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    try:
+        address = metadata.distribution("invlib").read_text("direct_url.json") or "{}"
+    except metadata.PackageNotFoundError:
+        return ""
+    return str(json.loads(address).get("vcs_info", {}).get("commit_id", ""))
+
+
+def save(run: Run, rows: Sequence[Any], origin: dict[str, Any], root: Path) -> Path:
     """Write a run's file: to a temporary name, flushed, then renamed.
+
+    Args:
+        run: the run.
+        rows: its measurements, dataclasses.
+        origin: see ``provenance``.
+        root: the folder of all results.
 
     Raises:
         ResultError: when it cannot be written; nothing half-written is left.
     """
     path = root / f"{run}.json"
-    content = {"format": FORMAT, **asdict(run), "rows": rows, "provenance": origin}
+    measured = [asdict(row) for row in rows]
+    content = {"format": FORMAT, **asdict(run), "rows": measured, "provenance": origin}
     text = _readable(_rounded(content)) + "\n"
     temporary = None
     try:
@@ -176,85 +202,6 @@ def find(
     return state, where
 
 
-def table(study: str, profile: str, root: str | Path | None = None) -> "pd.DataFrame":
-    """All measurements of a study at a profile, one row each; maps are arrays.
-
-    Runs under other settings than today's are left out, so that settings never mix.
-
-    Raises:
-        ResultError: for a damaged file, which is named.
-    """
-    import pandas as pd
-
-    from invlib.studies import study_of
-
-    rows = []
-    for run, state, path in states(study_of(study), profile, root=root):
-        if state == "damaged":
-            raise ResultError(
-                f"{path}: damaged result; 'invlib run {study} --profile {profile}' redoes it"
-            )
-        if state != "done" or path is None:
-            continue
-        for row in load(path)["rows"]:
-            rows.append({"seed": run.seed, "condition": run.condition, **row})
-    frame = pd.DataFrame(rows, columns=None if rows else list(COLUMNS))
-    frame["failed"] = frame["failed"].astype(bool)
-    for column in frame.columns:
-        if column.startswith("map"):
-            frame[column] = [None if m is None else np.array(m) for m in frame[column]]
-    return frame
-
-
-def states(
-    study: Any, profile: str, seeds: int | None = None, root: str | Path | None = None
-) -> Iterator[tuple[Run, str, Path | None]]:
-    """Every run a study plans at a profile, with its state and file."""
-    for run, settings in study.runs(profile, seeds):
-        yield run, *find(run, fingerprint(settings), root)
-
-
-def status(root: str | Path | None = None) -> list[dict[str, Any]]:
-    """What is there of every study and profile but ``smoke``, as plain data.
-
-    Returns:
-        One dictionary each: study, profile, planned, done (runs), measurements (rows of the done
-        runs), failed (measurements whose positive control failed), repeated (measurements that
-        took the remedy), missing, stale and damaged (names or files), hardware, torch, first and
-        last date, hours of computing, needs.
-    """
-    from invlib.studies import STUDIES, study_of
-
-    table = []
-    for name in STUDIES:
-        study = study_of(name)
-        for profile in (p for p in study.profiles if p != "smoke"):
-            found: dict[str, list[Any]] = {s: [] for s in ("done", "stale", "damaged", "missing")}
-            for run, state, path in states(study, profile, root=root):
-                found[state].append(load(path) if state == "done" and path else str(path or run))
-            origins = [content["provenance"] for content in found["done"]]
-            rows = [row for content in found["done"] for row in content["rows"]]
-            dates = sorted(o["started"][:10] for o in origins)
-            table.append(
-                {
-                    "study": name,
-                    "profile": profile,
-                    "planned": sum(len(each) for each in found.values()),
-                    "done": len(found["done"]),
-                    "measurements": len(rows),
-                    "failed": sum(row["failed"] for row in rows),
-                    "repeated": sum(len(row["attempts"]) > 1 for row in rows),
-                    **{state: found[state] for state in ("missing", "stale", "damaged")},
-                    "hardware": sorted({o["hardware"] for o in origins}),
-                    "torch": sorted({o["torch"] for o in origins}),
-                    "dates": [dates[0], dates[-1]] if dates else [],
-                    "hours": round(sum(o["seconds"] for o in origins) / 3600, 2),
-                    "needs": study.settings(profile).needs,
-                }
-            )
-    return table
-
-
 def _rounded(value: Any) -> Any:
     """Plain data with 5 significant digits; NaN becomes null."""
     if isinstance(value, np.ndarray):
@@ -273,8 +220,6 @@ def _rounded(value: Any) -> Any:
 def _readable(content: dict[str, Any]) -> str:
     """JSON with one line for each list of numbers, so that a diff is read by a person."""
     text = json.dumps(content, indent=1)
-    import re
-
     # The first alternative steps over strings: what looks like a list inside one stays as it is.
     return re.sub(
         r'"(?:[^"\\]|\\.)*"|\[[^][{}"]*\]',

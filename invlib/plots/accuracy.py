@@ -1,0 +1,161 @@
+"""Accuracies, in percent on the same scale throughout."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from invlib.data.canvas import Pair
+from invlib.measure.accuracy import Map
+from invlib.measure.statistics import by_distance, interval
+from invlib.plots.axes import PALETTE, done, looks, new_axes, not_run, percent_axis
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def heatmap(
+    accuracy: Map,
+    grid: Sequence[int] | None = None,
+    place: Pair | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """An accuracy map; the trained place is marked.
+
+    Args:
+        accuracy: (rows, columns), fractions.
+        grid: rows and columns of a square map in pixels; the axes count cells if not given.
+        place: the trained place in pixels.
+        ax: where to draw; a new figure if not given.
+    """
+    figure, ax = new_axes(ax, (3.6, 3.2))
+    rows, columns = (
+        _edges(np.arange(n) if grid is None else np.asarray(grid)) for n in accuracy.shape
+    )
+    mesh = ax.pcolormesh(columns, rows, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
+    ax.set(aspect="equal", ylim=(rows[-1], rows[0]))  # row 0 at the top
+    if place is not None:
+        ax.plot(place[1], place[0], "o", mfc="none", mec="white", ms=9, mew=2.5, clip_on=False)
+        ax.plot(place[1], place[0], "o", mfc="none", mec="black", ms=9, mew=1, clip_on=False)
+    if figure.axes == [ax]:
+        unit = "" if grid is None else " (px)"
+        ax.set(xlabel=f"column of the item{unit}", ylabel=f"row of the item{unit}")
+        figure.colorbar(mesh, ax=ax, label="accuracy (%)")
+    return figure
+
+
+def bars(table: "pd.DataFrame", column: str = "canvas", ax: Axes | None = None) -> Figure:
+    """Normalised accuracy of each set and condition: mean and 95 % interval over the seeds.
+
+    Args:
+        table: of a study, from ``runs.table``; runs that failed their control are left out.
+        column: ``canvas``, ``far``, or either with ``_held_out``.
+        ax: where to draw; a new figure if not given.
+    """
+    figure, ax = new_axes(ax, (9, 3.6))
+    passed = table[~table.failed]
+    if not len(passed):
+        return not_run(figure)
+    conditions, sets = looks(passed, "condition"), looks(passed, "set")
+    sns.barplot(
+        passed.assign(percent=100 * passed[column].astype(float)),
+        x="set", y="percent", order=list(sets), hue="condition", hue_order=list(conditions),
+        palette={name: PALETTE[look.colour] for name, look in conditions.items()},
+        errorbar=_interval, capsize=0.15, err_kws={"linewidth": 1, "color": "black"}, ax=ax,
+    )  # fmt: skip
+    for container, look in zip(ax.containers[: len(conditions)], conditions.values(), strict=True):
+        for bar in container:
+            bar.set(hatch=look.hatch, edgecolor="white", linewidth=0)
+    percent_axis(ax)
+    ax.set_xticks(ax.get_xticks(), [look.label for look in sets.values()])
+    ax.set(xlabel="")
+    handles, _ = ax.get_legend_handles_labels()
+    ax.legend(
+        handles, [look.label for look in conditions.values()], loc="lower center", ncols=3,
+        frameon=False, bbox_to_anchor=(0.5, 1.0),
+    )  # fmt: skip
+    return done(figure)
+
+
+def heatmaps(
+    table: "pd.DataFrame", grid: Sequence[int], place: Pair, column: str = "map"
+) -> Figure:
+    """Mean map over the seeds: a row for each condition, a column for each set."""
+    passed = table[~table.failed & table[column].notna()]
+    if not len(passed):
+        return not_run(new_axes(None, (9, 2))[0])
+    conditions, sets = looks(passed, "condition"), looks(passed, "set")
+    figure, axes = plt.subplots(
+        len(conditions), len(sets), figsize=(1.45 * len(sets) + 1.6, 1.5 * len(conditions) + 0.6),
+        squeeze=False, sharex=True, sharey=True,
+    )  # fmt: skip
+    for row, condition in enumerate(conditions):
+        for i, name in enumerate(sets):
+            ax = axes[row, i]
+            maps = passed[(passed.condition == condition) & (passed.set == name)][column]
+            if len(maps):
+                heatmap(np.mean(np.stack(maps.tolist()), axis=0), grid, place, ax)
+            else:  # not measured; the row keeps its label
+                ax.set_frame_on(False)
+                ax.tick_params(length=0, labelleft=False, labelbottom=False)
+            if row == 0:
+                ax.set_title(sets[name].label, fontsize=10)
+            ax.set(xticks=(grid[0], grid[-1]), yticks=(grid[0], grid[-1]))
+        axes[row, 0].set_ylabel(_broken(conditions[condition].label), fontsize=9)
+    figure.tight_layout()
+    mesh = next(c for ax in axes.flat for c in ax.collections)
+    figure.colorbar(mesh, ax=axes, label="accuracy (%)", fraction=0.025, pad=0.02)
+    plt.close(figure)
+    return figure
+
+
+def distance(
+    table: "pd.DataFrame", grid: Sequence[int], place: Pair, item: int, ax: Axes | None = None
+) -> Figure:
+    """Normalised accuracy against the distance from the trained place, over all sets.
+
+    The line is the mean over seeds of the mean over sets, the band its 95 % interval; beyond the
+    dashed line no place shares a pixel with the trained one.
+    """
+    figure, ax = new_axes(ax, (6.4, 3.6))
+    passed = table[~table.failed]
+    if not len(passed):
+        return not_run(figure)
+    for condition, look in looks(passed, "condition").items():
+        curves = []
+        for _, rows in passed[passed.condition == condition].groupby("seed"):
+            each = [
+                by_distance((row.map - 1 / row.classes) / (1 - 1 / row.classes), grid, place,
+                            item / 4)
+                for row in rows.itertuples()
+            ]  # fmt: skip
+            curves.append(np.mean([accuracy for _, accuracy in each], axis=0))
+        mean, low, high = 100 * np.transpose([interval(v) for v in np.transpose(curves)])
+        x = each[0][0]
+        ax.plot(x, mean, color=PALETTE[look.colour], label=look.label, marker=".")
+        ax.fill_between(x, low, high, color=PALETTE[look.colour], alpha=0.25, lw=0)
+    ax.axvline(np.hypot(item, item), color="grey", ls="--", lw=1)
+    percent_axis(ax)
+    ax.set(xlabel="distance from the trained place (px)")
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
+    return done(figure)
+
+
+def _edges(axis: NDArray[Any]) -> NDArray[Any]:
+    """Where cells meet: half-way, as the grid of the paper is not quite even."""
+    middle = (axis[1:] + axis[:-1]) / 2
+    return np.r_[1.5 * axis[0] - 0.5 * axis[1], middle, 1.5 * axis[-1] - 0.5 * axis[-2]]
+
+
+def _interval(values: Any) -> tuple[float, float]:
+    return interval(values)[1:]
+
+
+def _broken(words: str) -> str:
+    middle = words.find(" ", len(words) // 2 - 2)
+    return words if len(words) < 16 or middle < 0 else f"{words[:middle]}\n{words[middle + 1 :]}"

@@ -1,0 +1,81 @@
+"""Axes, and how what stands in a table is called and drawn."""
+
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from invlib.runs import Look
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PALETTE = sns.color_palette("colorblind")
+_HATCHES = ("", "//", "..", "\\\\", "xx", "++")
+
+
+def looks(table: "pd.DataFrame", column: str) -> dict[str, Look]:
+    """How what stands in a column is called and drawn, in the order it is drawn.
+
+    Args:
+        table: its study's looks are in its ``attrs``, see ``runs.table``. What has none is called
+            by its name and stands after the others, as it comes.
+        column: ``condition`` or ``set``.
+    """
+    present = dict.fromkeys(table[column])
+    found = {n: look for n, look in table.attrs.get("looks", {}).items() if n in present}
+    for name in present:
+        number = len(found)
+        hatch = _HATCHES[number % len(_HATCHES)]
+        found.setdefault(name, Look(str(name), number % len(PALETTE), hatch))
+    return found
+
+
+def not_run(figure: Figure) -> Figure:
+    """Say on a figure that there is nothing to draw."""
+    for ax in figure.axes:
+        ax.axis("off")
+        ax.text(0.5, 0.5, "not run here", ha="center", va="center", transform=ax.transAxes)
+    return figure
+
+
+def percent_axis(ax: Axes) -> None:
+    """Normalised accuracy in percent upwards, on the same scale throughout."""
+    ax.axhline(0, color="black", lw=1)
+    ax.axhline(100, color="grey", lw=0.5)
+    ax.set(
+        # The interval of two values reaches far; it may leave the figure, the bars may not.
+        ylim=(max(-40, min(-15, ax.get_ylim()[0])), 108),
+        ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect",
+    )
+    sns.despine(ax=ax)
+
+
+def new_axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure of this size with axes, or the axes that are given."""
+    if ax is not None:
+        figure = ax.get_figure()
+        assert isinstance(figure, Figure)
+        return figure, ax
+    figure, ax = plt.subplots(figsize=size, layout="constrained")
+    # Closed at once: a returned figure is shown by the notebook, and once only.
+    plt.close(figure)
+    return figure, ax
+
+
+def show(ax: Axes, picture: torch.Tensor) -> None:
+    """A picture in shades of grey, or in colours where it has three channels."""
+    shown = picture.clamp(0, 1).permute(1, 2, 0).numpy()
+    ax.imshow(shown if shown.shape[2] == 3 else shown[:, :, 0], cmap="gray", vmin=0, vmax=1)
+    ax.set(xticks=[], yticks=[])
+
+
+def done(figure: Figure) -> Figure:
+    """The figure, laid out and closed: the notebook shows what a cell returns."""
+    if figure.get_layout_engine() is None:
+        figure.tight_layout()
+    plt.close(figure)
+    return figure

@@ -1,0 +1,94 @@
+"""What is there of a study: its runs, their states, a table of their measurements."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from invlib.runs.store import ResultError, find, fingerprint, load
+from invlib.runs.study import Run, Study
+
+
+def states(
+    study: Study, profile: str, seeds: int | None = None, root: str | Path | None = None
+) -> Iterator[tuple[Run, str, Path | None]]:
+    """Every run a study plans at a profile, with its state and file."""
+    for run, settings in study.runs(profile, seeds):
+        yield run, *find(run, fingerprint(settings), root)
+
+
+def table(study: Study, profile: str, root: str | Path | None = None) -> pd.DataFrame:
+    """All measurements of a study at a profile, one row each; maps are arrays.
+
+    Runs under other settings than today's are left out, so that settings never mix.
+
+    Returns:
+        A frame with the columns ``seed``, ``condition`` and the fields of the study's
+        ``measurement``; the study's ``looks`` are in its ``attrs``.
+
+    Raises:
+        ResultError: for a damaged file, which is named.
+    """
+    rows = []
+    for run, state, path in states(study, profile, root=root):
+        if state == "damaged":
+            raise ResultError(
+                f"{path}: damaged result; 'invlib run {study.name} --profile {profile}' redoes it"
+            )
+        if state != "done" or path is None:
+            continue
+        for row in load(path)["rows"]:
+            rows.append({"seed": run.seed, "condition": run.condition, **row})
+    columns = fields(study.measurement)
+    frame = pd.DataFrame(rows, columns=["seed", "condition", *(each.name for each in columns)])
+    for each in columns:
+        if each.type in (bool, int, float):
+            frame[each.name] = frame[each.name].astype(each.type)
+        else:  # a list of lists is an array
+            frame[each.name] = [
+                np.array(value) if isinstance(value, list) and isinstance(value[0], list) else value
+                for value in frame[each.name]
+            ]
+    frame.attrs["looks"] = dict(study.looks)
+    return frame
+
+
+def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dict[str, Any]]:
+    """What is there of every study and profile but ``smoke``, as plain data.
+
+    Returns:
+        One dictionary each: study, profile, planned, done (runs), measurements (rows of the done
+        runs), failed (measurements whose positive control failed), repeated (measurements that
+        took a second training), missing, stale and damaged (names or files), hardware, torch,
+        first and last date, hours of computing, needs.
+    """
+    rows = []
+    for study in studies:
+        for profile in (p for p in study.profiles if p != "smoke"):
+            found: dict[str, list[Any]] = {s: [] for s in ("done", "stale", "damaged", "missing")}
+            for run, state, path in states(study, profile, root=root):
+                found[state].append(load(path) if state == "done" and path else str(path or run))
+            origins = [content["provenance"] for content in found["done"]]
+            measured = [row for content in found["done"] for row in content["rows"]]
+            dates = sorted(o["started"][:10] for o in origins)
+            rows.append(
+                {
+                    "study": study.name,
+                    "profile": profile,
+                    "planned": sum(len(each) for each in found.values()),
+                    "done": len(found["done"]),
+                    "measurements": len(measured),
+                    "failed": sum(row.get("failed", False) for row in measured),
+                    "repeated": sum(len(row.get("attempts", ())) > 1 for row in measured),
+                    **{state: found[state] for state in ("missing", "stale", "damaged")},
+                    "hardware": sorted({o["hardware"] for o in origins}),
+                    "torch": sorted({o["torch"] for o in origins}),
+                    "dates": [dates[0], dates[-1]] if dates else [],
+                    "hours": round(sum(o["seconds"] for o in origins) / 3600, 2),
+                    "needs": study.profile(profile).needs,
+                }
+            )
+    return rows
