@@ -4,7 +4,7 @@ import os
 import sys
 import types
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ["INVLIB_PROGRESS"] = "0"
@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from invlib import studies
 from invlib.data.items import ItemSet
-from invlib.studies import Study
+from invlib.runs import Profile, Study
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -99,43 +98,42 @@ def inline():
 class ToySettings:
     """Settings of the toy study."""
 
-    conditions: dict = field(default_factory=lambda: {"plain": 1, "other": 2})
-    seeds: int = 3
-    needs: str = "nothing"
-    size: int = 4
+    number: int
+    size: int
+    off: int | None = None
+
+
+@dataclass(frozen=True)
+class ToyRow:
+    """A measurement of the toy study."""
+
+    set: str
+    map: np.ndarray
+    far: float | None
+    failed: bool = False
+    attempts: tuple = ({},)
 
 
 class Toy:
-    """A study whose runs cost nothing: its profile's settings, what it computed, what it does."""
+    """A study whose runs cost nothing: the size of its maps, what it computed, what it does."""
 
     def __init__(self):
-        self.settings = ToySettings()
+        self.size = 4
         self.computed = []
         self.before = lambda settings, seed: None
 
     def compute(self, settings, seed):
         self.before(settings, seed)
-        self.computed.append((settings["condition"], seed))
-        values = np.random.default_rng((settings["condition"], seed)).random(
-            (settings["size"],) * 2
-        )
-        return [
-            {"set": name, "map": values, "far": None, "failed": False, "attempts": [{}]}
-            for name in ("one", "two")
-        ]
+        self.computed.append((settings.number, seed))
+        values = np.random.default_rng((settings.number, seed)).random((settings.size,) * 2)
+        return [ToyRow(name, values, None) for name in ("one", "two")]
 
     @property
     def study(self):
-        return Study(
-            "toy",
-            "nowhere",
-            {"small": self.settings, "smoke": self.settings},
-            self.compute,
-            lambda settings, name: {
-                "condition": settings.conditions[name],
-                "size": settings.size,
-            },
-        )
+        conditions = {"plain": ToySettings(1, self.size), "other": ToySettings(2, self.size)}
+        profile = Profile(conditions, seeds=3, needs="nothing")
+        profiles = {"small": profile, "smoke": profile}
+        return Study("toy", "nowhere", profiles, ToyRow, self.compute)
 
 
 @pytest.fixture
@@ -145,6 +143,7 @@ def toy(monkeypatch, tmp_path):
     module = types.ModuleType("invlib.studies.toy")
     module.__getattr__ = lambda name: toy.study if name == "STUDY" else None
     monkeypatch.setitem(sys.modules, "invlib.studies.toy", module)
-    monkeypatch.setattr(studies, "STUDIES", ("toy",))
-    monkeypatch.setattr("invlib.results.stored_root", lambda: tmp_path / "stored")
+    for where in ("invlib.studies", "invlib.cli"):
+        monkeypatch.setattr(f"{where}.STUDIES", ("toy",))
+    monkeypatch.setattr("invlib.runs.store.stored_root", lambda: tmp_path / "stored")
     return toy

@@ -8,14 +8,15 @@ import pytest
 from click.testing import CliRunner
 
 import invlib
-from invlib import claims, cli, results, runner
+from invlib import claims, cli
+from invlib.runs import store
 
 
 @pytest.fixture
 def call(tmp_path, monkeypatch):
     """Calls ``invlib`` with results in a folder of the test; nothing else is stored."""
     monkeypatch.setenv("INVLIB_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setattr(results, "stored_root", lambda: tmp_path / "stored")
+    monkeypatch.setattr(store, "stored_root", lambda: tmp_path / "stored")
 
     def call(*arguments):
         result = CliRunner().invoke(cli.main, [str(a) for a in arguments])
@@ -35,7 +36,7 @@ def toy_call(call, toy, inline, monkeypatch):
     def pool(workers, executor):
         yield inline
 
-    monkeypatch.setattr(runner, "_pool", pool)
+    monkeypatch.setattr("invlib.runs.runner.pool", pool)
 
     def toy_call(command, *arguments):
         which = ("toy", "--profile", "small", "--workers", 1) if command == "run" else ()
@@ -130,7 +131,7 @@ def test_a_study_without_its_data_fails_in_one_line_each(call, tmp_path, monkeyp
     def pool(workers, executor):
         yield inline
 
-    monkeypatch.setattr(runner, "_pool", pool)
+    monkeypatch.setattr("invlib.runs.runner.pool", pool)
     result = call("run", "imagenet", "--profile", "bench", "--seeds", 1)
     assert result.exit_code == 1 and "0 done, 0 kept, 3 failed, 0 left" in result.output
     assert result.output.count("failed: imagenet/bench/") == 3
@@ -149,7 +150,7 @@ def test_a_damaged_result_is_named_and_run_again(toy_call, tmp_path):
     result = toy_call("run")
     assert result.exit_code == 0 and f"damaged, run again: {path}" in result.output
     assert "1 done, 5 kept" in result.output
-    assert results.load(path)["rows"] == json.loads(before)["rows"]
+    assert store.load(path)["rows"] == json.loads(before)["rows"]
 
 
 # Status and claims
@@ -183,10 +184,9 @@ def test_status_of_the_real_study_plans_every_measurement(call):
 def test_claims_without_results_are_not_run_and_say_what_they_need(call):
     verdicts = json.loads(call("claims", "--json").output)
     expected = {
-        (claim.id, profile, condition)
+        (claim.id, case.profile, ", ".join(case.needs["imagenet"]))
         for claim in claims.CLAIMS
-        for profile, conditions in claim.conditions.items()
-        for condition in conditions
+        for case in claim.cases
     }
     assert {(v["claim"], v["profile"], v["condition"]) for v in verdicts} == expected
     assert {"C1", "C2"} <= {v["claim"] for v in verdicts}

@@ -13,7 +13,6 @@ from invlib import training
 from invlib.data.canvas import Canvas
 from invlib.devices import seeded
 from invlib.models import VGG, VGGTable
-from invlib.studies.procedure import fit_with_control
 from invlib.training import Recipe, balanced, fit
 
 CANVAS = Canvas(12, 6, std=0.5)
@@ -255,74 +254,6 @@ def test_what_counts_as_chance_level_is_a_setting(halves, chance, outcome):
 def test_fewer_outputs_than_classes_are_refused(halves):
     with pytest.raises(ValueError, match="has 2 classes, the model gives 1 logits"):
         fit(Linear(classes=1), CANVAS, halves, CANVAS.one_location())
-
-
-# The positive control
-
-
-def test_the_second_try_draws_anew(halves):
-    seeds = []
-
-    def make(seed):
-        seeds.append(seed)
-        return Linear()
-
-    fit_with_control(make, CANVAS, halves, halves, Recipe(steps=1, target_accuracy=None), 2.0, 3)
-    assert seeds == [3, 1003]
-
-
-def control(makes, halves, threshold, recipe=None):
-    recipe = recipe or Recipe(
-        steps=30, batch_size=8, learning_rate=0.01, warmup=2, target_accuracy=None
-    )
-    networks = iter(makes)
-    return fit_with_control(
-        lambda seed: next(networks), CANVAS, halves, halves, recipe, threshold, 0
-    )
-
-
-def test_a_passed_control_needs_one_try(halves):
-    _, attempts = control([Linear()], halves, 0.9)
-    (only,) = attempts
-    assert only["control"] == 1 and not only["failed"] and only["recipe"]["steps"] == 30
-
-
-def test_a_failed_control_is_repeated_once_with_the_remedy(halves):
-    # The control cannot be passed: the black network knows nothing whatever it is taught.
-    class Black(Linear):
-        def forward(self, x):
-            return super().forward(x * 0)
-
-    model, attempts = control([Black(), (second := Black()), None], halves, 0.5)
-    assert model is second
-    assert [a["failed"] for a in attempts] == [True, True]
-    assert [a["control"] for a in attempts] == [0, 0]
-    assert [(a["recipe"]["warmup"], a["recipe"]["steps"]) for a in attempts] == [(2, 30), (100, 60)]
-    assert [a["steps"] for a in attempts] == [30, 60]
-    _, attempts = control([Black(), Linear()], halves, 0.5)
-    assert [a["failed"] for a in attempts] == [True, False]
-
-
-def test_a_diverged_training_fails_whatever_the_control_says(halves):
-    model, attempts = control([Linear(start=math.nan), Linear()], halves, -1.0)
-    assert [(a["outcome"], a["failed"]) for a in attempts] == [("diverged", True), ("steps", False)]
-    assert weights(model).isfinite().all()
-
-
-def test_the_control_is_measured_at_the_trained_place(halves):
-    class There(Knows):
-        """Knows its items only where the canvas is lit at (2, 3)."""
-
-        def forward(self, x):
-            lit = (x[:, 0, 2, 3] > 0) | (x[:, 0, 2, 8] > 0)
-            return super().forward(x[..., 2:8, 3:9].repeat(1, 1, 1, 2)) * lit[:, None]
-
-    recipe = Recipe(steps=1, batch_size=4, learning_rate=0.0)
-    for place, expected in (((2, 3), 1.0), ((6, 6), 0.0)):
-        _, attempts = fit_with_control(
-            lambda seed: There(), CANVAS, halves, halves, recipe, 0.9, 0, place=place
-        )
-        assert attempts[0]["control"] == expected
 
 
 # Sampling

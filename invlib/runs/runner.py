@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,12 +143,12 @@ def duration(text: str) -> float | None:
 
 def _compute(
     compute: Callable[[Any, int], Sequence[Any]], settings: Any, seed: int
-) -> tuple[Sequence[Any], dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     store.commit()  # of the code as it is now, not at the end
     started = datetime.now(UTC).isoformat(timespec="seconds")
     begin = time.perf_counter()
-    rows = compute(settings, seed)
-    path = " and ".join(sorted({getattr(row, "path", "plain") for row in rows}))
+    rows = [asdict(row) for row in compute(settings, seed)]
+    path = " and ".join(sorted({row.get("path") or "plain" for row in rows}))
     return rows, store.provenance(settings, time.perf_counter() - begin, started, path)
 
 

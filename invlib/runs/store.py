@@ -13,7 +13,6 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, is_dataclass
 from functools import cache
 from importlib import metadata
@@ -110,12 +109,12 @@ def commit() -> str:
     return str(json.loads(address).get("vcs_info", {}).get("commit_id", ""))
 
 
-def save(run: Run, rows: Sequence[Any], origin: dict[str, Any], root: Path) -> Path:
+def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Path) -> Path:
     """Write a run's file: to a temporary name, flushed, then renamed.
 
     Args:
         run: the run.
-        rows: its measurements, dataclasses.
+        rows: its measurements, plain data and arrays.
         origin: see ``provenance``.
         root: the folder of all results.
 
@@ -123,8 +122,7 @@ def save(run: Run, rows: Sequence[Any], origin: dict[str, Any], root: Path) -> P
         ResultError: when it cannot be written; nothing half-written is left.
     """
     path = root / f"{run}.json"
-    measured = [asdict(row) for row in rows]
-    content = {"format": FORMAT, **asdict(run), "rows": measured, "provenance": origin}
+    content = {"format": FORMAT, **asdict(run), "rows": rows, "provenance": origin}
     text = _readable(_rounded(content)) + "\n"
     temporary = None
     try:

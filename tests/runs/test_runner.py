@@ -10,21 +10,22 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from invlib import results, runner
-from invlib.results import ResultError, Run
-from invlib.studies import StudyError
+from invlib import runs
+from invlib.runs import ResultError, Run, StudyError, store
+from invlib.studies import study_of
+from invlib.studies.imagenet import STUDY
 
 SIX = [Run("toy", "small", c, seed) for seed in range(3) for c in ("plain", "other")]
 
 
 def compute(toy, root, inline, **options):
     options = {"workers": 1} | options
-    return runner.run("toy", "small", root=root, executor=inline, **options)
+    return runs.run(toy.study, "small", root=root, executor=inline, **options)
 
 
 def files(root):
@@ -59,7 +60,7 @@ def test_more_seeds_compute_the_new_ones_only(toy, tmp_path, inline):
 
 
 def test_stored_runs_are_not_computed_again(toy, tmp_path, inline):
-    compute(toy, results.stored_root(), inline, seeds=2)
+    compute(toy, store.stored_root(), inline, seeds=2)
     report = compute(toy, tmp_path / "own", inline)
     assert report.kept == SIX[:4] and report.done == SIX[4:]
     assert len(files(tmp_path / "own")) == 2
@@ -73,7 +74,7 @@ def test_stale_and_damaged_runs_are_computed_again(toy, tmp_path, inline):
     report = compute(toy, tmp_path, inline)
     assert report.redone == [path] and report.done == [SIX[3]] and len(report.kept) == 5
     assert timeless(json.loads(path.read_text())) == timeless(json.loads(before))
-    toy.settings = replace(toy.settings, size=5)
+    toy.size = 5
     report = compute(toy, tmp_path, inline)
     assert report.done == SIX and not report.redone and len(files(tmp_path)) == 6
 
@@ -81,7 +82,7 @@ def test_stale_and_damaged_runs_are_computed_again(toy, tmp_path, inline):
 def test_several_workers_give_the_same_files(toy, tmp_path, inline):
     compute(toy, tmp_path / "one", inline)
     with ThreadPoolExecutor(3) as pool:
-        report = runner.run("toy", "small", root=tmp_path / "three", workers=3, executor=pool)
+        report = runs.run(toy.study, "small", root=tmp_path / "three", workers=3, executor=pool)
     assert sorted(report.done) == sorted(SIX)
     for one, three in zip(files(tmp_path / "one"), files(tmp_path / "three"), strict=True):
         assert timeless(json.loads(one.read_text())) == timeless(json.loads(three.read_text()))
@@ -92,7 +93,7 @@ def test_several_workers_give_the_same_files(toy, tmp_path, inline):
 
 def test_a_run_that_fails_is_reported_in_one_line_and_the_others_are_done(toy, tmp_path, inline):
     def before(settings, seed):
-        if (settings["condition"], seed) == (2, 1):
+        if (settings.number, seed) == (2, 1):
             raise ValueError("no such data")
 
     toy.before = before
@@ -158,13 +159,13 @@ def small_disk(tmp_path):
 
 
 def test_a_really_full_disk_keeps_what_is_finished(toy, small_disk, inline):
-    toy.settings = replace(toy.settings, size=28)  # about 15 kB a file
+    toy.size = 28  # about 15 kB a file
     with pytest.raises(ResultError, match=r"\.json cannot be written: No space left on device"):
         compute(toy, small_disk, inline)
     kept = files(small_disk)
     assert 1 <= len(kept) < 6 and all(p.suffix == ".json" for p in kept)
     for path in kept:
-        assert len(results.load(path)["rows"]) == 2
+        assert len(store.load(path)["rows"]) == 2
     subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
     report = compute(toy, small_disk, inline)
     assert len(report.kept) == len(kept) and report.complete and len(files(small_disk)) == 6
@@ -178,9 +179,9 @@ def test_numbers_below_one_are_refused(toy, tmp_path, inline, number):
 
 def test_unknown_studies_and_profiles_are_refused(toy, tmp_path):
     with pytest.raises(StudyError, match="unknown study 'imagnet'; expected one of toy"):
-        runner.run("imagnet", root=tmp_path)
+        study_of("imagnet")
     with pytest.raises(StudyError, match="profile 'huge' of toy; expected one of small, smoke"):
-        runner.run("toy", "huge", root=tmp_path)
+        runs.run(study_of("toy"), "huge", root=tmp_path)
 
 
 # Deadlines
@@ -188,7 +189,7 @@ def test_unknown_studies_and_profiles_are_refused(toy, tmp_path):
 
 def test_at_the_deadline_what_is_not_finished_is_left(toy, tmp_path, inline, monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("invlib.runner.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("invlib.runs.runner.time.monotonic", lambda: clock[0])
 
     def before(settings, seed):
         clock[0] += 10
@@ -200,7 +201,7 @@ def test_at_the_deadline_what_is_not_finished_is_left(toy, tmp_path, inline, mon
 
 
 def test_a_deadline_does_not_wait_for_workers(tmp_path):
-    report = runner.run("imagenet", "smoke", workers=1, deadline=0.3, root=tmp_path)
+    report = runs.run(STUDY, "smoke", workers=1, deadline=0.3, root=tmp_path)
     assert len(report.left) == 3 and not report.done and not files(tmp_path)
     assert not multiprocessing.active_children()
 
@@ -209,13 +210,13 @@ def test_a_deadline_does_not_wait_for_workers(tmp_path):
     ("text", "seconds"), [("90s", 90), ("40m", 2400), ("1.5h", 5400), ("0s", 0), ("", None)]
 )
 def test_durations(text, seconds):
-    assert runner.duration(text) == seconds
+    assert runs.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["90", "5 m", "-3s", "1d", "s", "1e3s", "90s "])
 def test_durations_that_are_none_are_refused(text):
     with pytest.raises(StudyError, match="expected a time such as 90s, 40m or 1.5h, not"):
-        runner.duration(text)
+        runs.duration(text)
 
 
 # Processes that are killed, with the real study at its smallest
@@ -226,12 +227,10 @@ SEEDS = 3
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """The smoke runs, computed in this process without any trouble: name to content."""
-    from invlib.studies.imagenet import STUDY
-
     root = tmp_path_factory.mktemp("undisturbed")
     for run, given in STUDY.runs("smoke", SEEDS):
-        rows = STUDY.compute(given, run.seed)
-        results.save(run, rows, results.provenance(given, 0.0, ""), root)
+        rows = [asdict(row) for row in STUDY.compute(given, run.seed)]
+        store.save(run, rows, store.provenance(given, 0.0, ""), root)
     return {p.name: timeless(json.loads(p.read_text())) for p in files(root)}
 
 
@@ -304,8 +303,8 @@ def start(tmp_path):
 
 def assert_resumed(root, undisturbed, inline):
     """What is there is whole; the same call computes the rest, and all is as if undisturbed."""
-    kept = [p for p in root.rglob("*.json") if results.load(p)]
-    report = runner.run("imagenet", "smoke", seeds=SEEDS, root=root, executor=inline)
+    kept = [p for p in root.rglob("*.json") if store.load(p)]
+    report = runs.run(STUDY, "smoke", seeds=SEEDS, root=root, executor=inline)
     assert report.complete and len(report.kept) == len(kept) and not report.redone
     found = {p.name: timeless(json.loads(p.read_text())) for p in root.rglob("*.json")}
     assert found == undisturbed

@@ -5,24 +5,48 @@ import hashlib
 import json
 import math
 import os
+import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invlib import results, runner
-from invlib.results import ResultError, Run, find, fingerprint, load, save
+from invlib.runs import ResultError, Run, store
+from invlib.runs.store import find, fingerprint, load, save
 
 RUN = Run("toy", "small", "plain", 0)
-SETTINGS = {"condition": 1, "names": ["a [b  c] d", 'say "x"'], "rate": 0.123456789}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Settings within settings."""
+
+    rate: float = 0.123456789
+    off: int | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """Settings of a run."""
+
+    condition: int = 1
+    names: tuple = ("a [b  c] d", 'say "x"')
+    part: Part = Part()
+    off: tuple | None = None
+
+
+SETTINGS = {
+    "condition": 1,
+    "names": ["a [b  c] d", 'say "x"'],
+    "part": {"rate": 0.123456789},
+}
 ROWS = [{"set": "one", "map": np.eye(2), "canvas": 0.25, "failed": False}]
 
 
-def origin(given=None):
-    return results.provenance(given or SETTINGS, 1.26, "2026-01-02T03:04:05+00:00")
+def origin():
+    return store.provenance(Given(), 1.26, "2026-01-02T03:04:05+00:00")
 
 
 def content_of(path):
@@ -40,7 +64,7 @@ def test_a_file_has_its_runs_name_and_everything_in_it(tmp_path):
     assert content["rows"] == [ROWS[0] | {"map": [[1, 0], [0, 1]]}]
     found = content["provenance"]
     assert found["settings"] == SETTINGS and found["fingerprint"] == fingerprint(SETTINGS)
-    assert {"torch", "numpy", "python", "invlib", "hardware", "threads"} <= found.keys()
+    assert {"torch", "numpy", "python", "invlib", "commit", "hardware", "threads"} <= found.keys()
     assert (found["started"], found["seconds"]) == ("2026-01-02T03:04:05+00:00", 1.3)
     assert path.stat().st_mode & 0o777 == 0o644 and path.read_bytes().endswith(b"}\n")
 
@@ -99,13 +123,56 @@ def test_a_fingerprint_changes_with_any_setting_only():
     assert fingerprint({"a": [1], "b": 2}) == fingerprint({"b": 2, "a": [1]})
     assert fingerprint({"a": [1], "b": 2.5}) != fingerprint({"a": [1], "b": 2})
 
-    @dataclass(frozen=True)
-    class Two:
-        a: int = 1
-        b: tuple = (2, 3)
+    assert fingerprint(Given()) == fingerprint(SETTINGS)
+    others = [replace(Given(), condition=2), replace(Given(), part=Part(0.5))]
+    assert len({fingerprint(each) for each in (Given(), *others)}) == 3
 
-    assert fingerprint(Two()) == fingerprint({"a": 1, "b": [2, 3]})
-    assert fingerprint(replace(Two(), a=2)) != fingerprint(Two())
+
+def test_a_setting_that_is_off_leaves_the_fingerprint_alone():
+    @dataclass(frozen=True)
+    class Earlier:
+        condition: int = 1
+        names: tuple = ("a [b  c] d", 'say "x"')
+        part: Part = Part()
+
+    assert fingerprint(Earlier()) == fingerprint(Given()) != fingerprint(Given(off=(1,)))
+    assert fingerprint(Given(part=Part(off=0))) != fingerprint(Given())
+
+
+def git(folder, *words):
+    who = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    command = ["git", "-C", str(folder), *who, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_the_commit_is_that_of_the_packages_own_checkout(tmp_path, monkeypatch):
+    package = tmp_path / "checkout" / "invlib"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(store.invlib, "__file__", str(package / "__init__.py"))
+
+    class Installed:
+        def read_text(self, name):
+            assert name == "direct_url.json"
+            return '{"url": "https://x.y", "vcs_info": {"vcs": "git", "commit_id": "abc"}}'
+
+    monkeypatch.setattr(store.metadata, "distribution", lambda name: Installed())
+    found = []
+    for step in ("no checkout", "a checkout around it", "its own", "changed results", "changed"):
+        if step == "a checkout around it":
+            git(tmp_path, "init", "checkout")
+        elif step == "its own":
+            git(package, "add", ".")
+            git(package, "commit", "-m", "one")
+        elif step == "changed results":
+            (package / "stored.json").write_text("{}")
+        elif step == "changed":
+            (package / "__init__.py").write_text("one = 1\n")
+        store.commit.cache_clear()
+        found.append(store.commit())
+    head = git(package, "rev-parse", "HEAD")
+    assert found == ["abc", "abc", head, head, f"{head}-dirty"]
+    store.commit.cache_clear()
 
 
 # Writing that goes wrong
@@ -210,74 +277,9 @@ def test_a_file_under_another_runs_name_is_damaged(tmp_path):
         load(other)
 
 
-# Finding and tabling, with the toy study
-
-
-@pytest.fixture
-def finished(toy, inline, tmp_path):
-    """The toy study computed into a folder: its six runs in three seeds."""
-    runner.run("toy", "small", root=tmp_path / "own", executor=inline)
-    return tmp_path / "own"
-
-
-def test_own_results_come_first_and_done_before_everything(toy, finished):
-    expected = fingerprint({"condition": 1, "size": 4})
-    own = finished / f"{RUN}.json"
-    stored = results.stored_root() / f"{RUN}.json"
-    assert find(RUN, expected, finished) == ("done", own)
-    assert find(RUN, "other", finished) == ("stale", own)
-    assert find(Run("toy", "small", "plain", 99), expected, finished) == ("missing", None)
-    stored.parent.mkdir(parents=True)
-    stored.write_bytes(own.read_bytes())
-    assert find(RUN, expected, finished) == ("done", own)
-    DAMAGES["cut short"](own)
-    assert find(RUN, expected, finished) == ("damaged", own)  # never passed over in silence
-    own.unlink()
-    assert find(RUN, expected, finished) == ("done", stored)
-    assert find(RUN, expected, finished, shipped=False) == ("missing", None)
-    DAMAGES["cut short"](stored)
-    assert find(RUN, expected, finished) == ("damaged", stored)
-
-
-def test_the_table_has_a_row_for_each_measurement(toy, finished):
-    table = results.table("toy", "small", finished)
-    assert len(table) == 3 * 2 * 2
-    assert set(zip(table.seed, table.condition, table.set, strict=True)) == {
-        (s, c, n) for s in range(3) for c in ("plain", "other") for n in ("one", "two")
-    }
-    assert all(isinstance(each, np.ndarray) and each.shape == (4, 4) for each in table["map"])
-    row = table[(table.seed == 2) & (table.condition == "other")].iloc[0]
-    assert np.allclose(row["map"], np.random.default_rng((2, 2)).random((4, 4)), rtol=1e-4)
-    assert len(results.table("toy", "smoke", finished)) == 0
-
-
-def test_stale_results_do_not_mix_with_todays(toy, finished, inline):
-    toy.settings = replace(toy.settings, size=5)
-    assert len(results.table("toy", "small", finished)) == 0
-    assert {state for _, state, _ in results.states(toy.study, "small", root=finished)} == {"stale"}
-    runner.run("toy", "small", seeds=1, root=finished, executor=inline)
-    table = results.table("toy", "small", finished)
-    assert set(table.seed) == {0} and {each.shape for each in table["map"]} == {(5, 5)}
-
-
-@damaged
-def test_a_table_with_a_damaged_file_is_refused(toy, finished, damage):
-    path = finished / "toy" / "small" / "other-1.json"
-    damage(path)
-    with pytest.raises(ResultError, match=f"{path}: damaged .*'invlib run toy --profile small'"):
-        results.table("toy", "small", finished)
-
-
-def test_status_counts_runs_and_failures(toy, finished):
-    for name, edit in (("plain-0", edited(rows=[{"failed": True, "attempts": [{}, {}]}])),
-                       ("plain-1", DAMAGES["empty"]), ("plain-2", Path.unlink)):  # fmt: skip
-        edit(finished / "toy" / "small" / f"{name}.json")
-    (row,) = results.status(finished)  # smoke is not listed
-    assert (row["study"], row["profile"], row["planned"], row["done"]) == ("toy", "small", 6, 4)
-    assert (row["measurements"], row["failed"], row["repeated"]) == (7, 1, 1)
-    assert row["missing"] == ["toy/small/plain-2"] and row["stale"] == []
-    assert row["damaged"] == [str(finished / "toy" / "small" / "plain-1.json")]
-    assert len(row["hardware"]) == 1 and len(row["dates"]) == 2 and row["needs"] == "nothing"
-    toy.settings = replace(toy.settings, size=5)
-    (row,) = results.status(finished)
-    assert row["done"] == 0 and len(row["stale"]) == 4 and row["dates"] == []
+def test_what_an_earlier_release_wrote_is_stale_not_damaged(tmp_path):
+    # Settings with null, as release 0.1.0 wrote them, under the hash of just that.
+    earlier = {"rate": 0.1, "classes": None}
+    written = {"settings": earlier, "fingerprint": fingerprint(earlier)}
+    path = save(RUN, ROWS, written, tmp_path)
+    assert find(RUN, fingerprint(Given()), tmp_path) == ("stale", path)

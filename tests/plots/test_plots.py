@@ -1,0 +1,96 @@
+"""Figures: what a table holds is drawn, under its study's words and colours or its own."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from invlib import plots
+from invlib.plots.axes import PALETTE
+from invlib.runs import Look
+from invlib.studies.imagenet import LOOKS
+
+matplotlib.use("agg")
+GRID = (0, 3, 5, 7, 10)
+
+
+def table(conditions, sets, looks=None):
+    """Two seeds; every accuracy another, 0.01 apart in the order of the rows."""
+    rows = [
+        {"seed": seed, "condition": condition, "set": name, "classes": 2, "failed": False}
+        for seed in (0, 1)
+        for condition in conditions
+        for name in sets
+    ]
+    frame = pd.DataFrame(rows)
+    frame["canvas"] = np.arange(len(frame)) / 100
+    frame["map"] = [np.full((5, 5), value) for value in frame.canvas]
+    frame.attrs["looks"] = looks or {}
+    return frame
+
+
+def drawn(figure):
+    """Legend labels, tick labels and the heights of the bars, condition by condition."""
+    (ax,) = figure.axes
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    heights = [[round(bar.get_height(), 6) for bar in each] for each in ax.containers]
+    return legend, [text.get_text() for text in ax.get_xticklabels()], heights[: len(legend)]
+
+
+def test_bars_are_in_the_studys_order_under_its_words():
+    frame = table(("natural-crops", "vanilla"), ("mnist", "kmnist"), LOOKS)
+    legend, ticks, heights = drawn(plots.bars(frame))
+    assert legend == ["vanilla", "CIFAR-10 in random crops (stand-in)"]
+    assert ticks == ["KMNIST", "MNIST"]
+    # Rows: crops-mnist 0, crops-kmnist 1, vanilla-mnist 2, vanilla-kmnist 3 %; seed 1: 4 more.
+    assert heights == [[5.0, 4.0], [3.0, 2.0]]
+
+
+def test_a_frame_without_words_is_drawn_in_full_under_its_names():
+    legend, ticks, heights = drawn(plots.bars(table(("mine", "other"), ("cats",))))
+    assert (legend, ticks, heights) == (["mine", "other"], ["cats"], [[1.0], [2.0]])
+
+
+def test_what_a_study_does_not_know_stands_behind_what_it_knows():
+    frame = table(("mine", "vanilla"), ("cats", "mnist"), LOOKS)
+    legend, ticks, heights = drawn(plots.bars(frame))
+    assert legend == ["vanilla", "mine"] and ticks == ["MNIST", "cats"]
+    assert heights == [[5.0, 4.0], [3.0, 2.0]]
+
+
+def test_looks_survive_what_a_chapter_does_to_a_table():
+    frame = table(("natural-crops", "vanilla"), ("mnist", "kmnist"), LOOKS)
+    chosen = frame[frame.condition != "natural-crops"].assign(kind=1.0)
+    assert plots.looks(chosen, "condition") == {"vanilla": LOOKS["vanilla"]}
+    assert plots.looks(chosen[chosen.set.isin(["mnist"])], "set") == {"mnist": LOOKS["mnist"]}
+
+
+def test_what_has_no_look_gets_a_colour_and_a_hatch():
+    frame = table(("a", "b"), ("cats",), {"b": Look("the b", 4, "..")})
+    assert plots.looks(frame, "condition") == {"b": Look("the b", 4, ".."), "a": Look("a", 1, "//")}
+
+
+def test_heatmaps_have_a_row_for_each_condition_known_or_not():
+    figure = plots.heatmaps(table(("mine", "vanilla"), ("cats", "mnist"), LOOKS), GRID, (5, 0))
+    axes = figure.axes[:4]
+    assert [ax.get_title() for ax in axes] == ["MNIST", "cats", "", ""]
+    assert [axes[0].get_ylabel(), axes[2].get_ylabel()] == ["vanilla", "mine"]
+    # vanilla-mnist: rows 3 and 7; vanilla-cats 2 and 6; mine-mnist 1 and 5; mine-cats 0 and 4.
+    values = [float(ax.collections[0].get_array().mean()) for ax in axes]
+    assert values == pytest.approx([5, 4, 3, 2])
+
+
+def test_a_curve_is_the_mean_over_seeds_of_the_mean_over_sets():
+    frame = table(("mine", "other"), ("cats", "dogs"))
+    (ax,) = plots.distance(frame, GRID, (5, 0), 6).axes
+    lines = {line.get_label(): line for line in ax.lines}
+    # Seed 0: accuracies 0 and 1 %, seed 1: 4 and 5 %; mean 2.5 %, normalised 2 x 0.025 - 1.
+    assert np.allclose(lines["mine"].get_ydata(), 100 * (2 * 0.025 - 1))
+    assert np.allclose(lines["other"].get_ydata(), 100 * (2 * 0.045 - 1))
+    assert lines["mine"].get_color() == PALETTE[0]
+
+
+def test_nothing_to_draw_says_so():
+    empty = table(("mine",), ("cats",)).iloc[:0]
+    for figure in (plots.bars(empty), plots.distance(empty, GRID, (5, 0), 6)):
+        assert [text.get_text() for text in figure.axes[0].texts] == ["not run here"]

@@ -1,0 +1,97 @@
+"""What is found of a study: states of its runs, a table of measurements, counts."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from invlib import runs
+from invlib.runs import ResultError, Run, store
+from invlib.runs.store import find, fingerprint
+
+RUN = Run("toy", "small", "plain", 0)
+
+
+@pytest.fixture
+def finished(toy, inline, tmp_path):
+    """The toy study computed into a folder: its six runs in three seeds."""
+    runs.run(toy.study, "small", root=tmp_path / "own", executor=inline)
+    return tmp_path / "own"
+
+
+def test_own_results_come_first_and_done_before_everything(toy, finished):
+    expected = fingerprint({"number": 1, "size": 4})
+    own = finished / f"{RUN}.json"
+    stored = store.stored_root() / f"{RUN}.json"
+    assert find(RUN, expected, finished) == ("done", own)
+    assert find(RUN, "other", finished) == ("stale", own)
+    assert find(Run("toy", "small", "plain", 99), expected, finished) == ("missing", None)
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(own.read_bytes())
+    assert find(RUN, expected, finished) == ("done", own)
+    own.write_bytes(own.read_bytes()[:100])
+    assert find(RUN, expected, finished) == ("damaged", own)  # never passed over in silence
+    own.unlink()
+    assert find(RUN, expected, finished) == ("done", stored)
+    assert find(RUN, expected, finished, shipped=False) == ("missing", None)
+    stored.write_bytes(stored.read_bytes()[:100])
+    assert find(RUN, expected, finished) == ("damaged", stored)
+
+
+def test_the_table_has_a_row_for_each_measurement(toy, finished):
+    table = runs.table(toy.study, "small", finished)
+    assert len(table) == 3 * 2 * 2
+    assert set(zip(table.seed, table.condition, table.set, strict=True)) == {
+        (s, c, n) for s in range(3) for c in ("plain", "other") for n in ("one", "two")
+    }
+    assert all(isinstance(each, np.ndarray) and each.shape == (4, 4) for each in table["map"])
+    row = table[(table.seed == 2) & (table.condition == "other")].iloc[0]
+    assert np.allclose(row["map"], np.random.default_rng((2, 2)).random((4, 4)), rtol=1e-4)
+    assert len(runs.table(toy.study, "smoke", finished)) == 0
+
+
+def test_stale_results_do_not_mix_with_todays(toy, finished, inline):
+    toy.size = 5
+    assert len(runs.table(toy.study, "small", finished)) == 0
+    assert {state for _, state, _ in runs.states(toy.study, "small", root=finished)} == {"stale"}
+    runs.run(toy.study, "small", seeds=1, root=finished, executor=inline)
+    table = runs.table(toy.study, "small", finished)
+    assert set(table.seed) == {0} and {each.shape for each in table["map"]} == {(5, 5)}
+
+
+def test_a_table_with_a_damaged_file_is_refused(toy, finished):
+    path = finished / "toy" / "small" / "other-1.json"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ResultError, match=f"{path}: damaged .*'invlib run toy --profile small'"):
+        runs.table(toy.study, "small", finished)
+
+
+def test_a_table_without_runs_has_the_studys_columns_and_types(toy, tmp_path):
+    table = runs.table(toy.study, "small", tmp_path)
+    assert list(table) == ["seed", "condition", "set", "map", "far", "failed", "attempts"]
+    assert len(table[~table.failed]) == 0
+
+
+def test_a_table_says_how_its_study_is_drawn(toy, tmp_path):
+    looks = {"plain": runs.Look("as it is", 3)}
+    study = replace(toy.study, looks=looks)
+    assert runs.table(study, "small", tmp_path).attrs["looks"] == looks
+
+
+def test_status_counts_runs_and_failures(toy, finished):
+    folder = finished / "toy" / "small"
+    content = json.loads((folder / "plain-0.json").read_text())
+    content["rows"] = [{"failed": True, "attempts": [{}, {}]}]
+    (folder / "plain-0.json").write_text(json.dumps(content))
+    (folder / "plain-1.json").write_bytes(b"")
+    (folder / "plain-2.json").unlink()
+    (row,) = runs.status([toy.study], finished)  # smoke is not listed
+    assert (row["study"], row["profile"], row["planned"], row["done"]) == ("toy", "small", 6, 4)
+    assert (row["measurements"], row["failed"], row["repeated"]) == (7, 1, 1)
+    assert row["missing"] == ["toy/small/plain-2"] and row["stale"] == []
+    assert row["damaged"] == [str(finished / "toy" / "small" / "plain-1.json")]
+    assert len(row["hardware"]) == 1 and len(row["dates"]) == 2 and row["needs"] == "nothing"
+    toy.size = 5
+    (row,) = runs.status([toy.study], finished)
+    assert row["done"] == 0 and len(row["stale"]) == 4 and row["dates"] == []
