@@ -228,7 +228,9 @@ class Canvas:
             return torch.tensor([self._legal(places)]).expand(n, 2)
         if places.shape != (n, 2):
             raise PlaceError(f"expected {n} places (row, column), found {tuple(places.shape)}")
-        self._check(places)
+        last = torch.tensor(self.last, device=places.device)
+        for place in places[((places < 0) | (places > last)).any(1)].tolist():
+            self._legal(place)
         return places
 
     def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
@@ -274,11 +276,6 @@ class Canvas:
                 f"columns 0 to {self.last[1]}"
             )
         return int(row), int(column)
-
-    def _check(self, places: Tensor) -> None:
-        last = torch.tensor(self.last, device=places.device)
-        for place in places[((places < 0) | (places > last)).any(1)].tolist():
-            self._legal(place)
 
 
 def place_of_centre(x: int, y: int, item: int = 50) -> Pair:
