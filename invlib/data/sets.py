@@ -197,8 +197,8 @@ def _item_set(
 ) -> ItemSet:
     """The set of these arrays; ``source`` is of one that is not known by name."""
     source, licence = (source, "") if source else _ORIGINS[name]
-    # Cached arrays are read-only, and transposed ones not contiguous: both are copied.
-    images, labels = (np.require(array, requirements=["C", "W"]) for array in (images, labels))
+    # Cached arrays are read-only: they are copied.
+    images, labels = (np.require(array, requirements="W") for array in (images, labels))
     return ItemSet(
         torch.from_numpy(images),
         torch.from_numpy(labels),
@@ -233,7 +233,8 @@ def _idx_set(name: str, split: str, base: Path) -> ItemSet:
     if len(labels) and 0 <= labels.max() < len(classes):
         # A prefix of a sorted file (EMNIST) holds the first classes only.
         classes = classes[: int(labels.max()) + 1]
-    return _item_set(name, images.reshape(-1, 1, *images.shape[1:]), labels, classes)
+    images = np.ascontiguousarray(images).reshape(-1, 1, *images.shape[1:])
+    return _item_set(name, images, labels, classes)
 
 
 def _idx_path(name: str, folder: Path, file: str) -> Path:
@@ -284,5 +285,5 @@ def _downloaded_cifar10(base: Path, split: str) -> ItemSet:
         cifar = torchvision.datasets.CIFAR10(str(base), train=split == "train", download=False)
     except RuntimeError as error:
         raise DataError(f"cifar10 in {base}: {error}") from error
-    images = cifar.data.transpose(0, 3, 1, 2)
+    images = np.ascontiguousarray(cifar.data.transpose(0, 3, 1, 2))
     return _item_set("cifar10", images, np.array(cifar.targets), cifar.classes)
