@@ -26,12 +26,10 @@ class Placement:
 
     Attributes:
         canvas: the canvas the places lie on.
-        name: ``one_location``, ``fully_translated`` or ``by_area``.
         places: maps labels (int64 (n,)) and a generator to places (int64 (n, 2)).
     """
 
     canvas: "Canvas"
-    name: str
     places: Callable[[Tensor, torch.Generator | None], Tensor]
 
     def draw(self, images: Tensor, labels: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -112,7 +110,7 @@ class Canvas:
         def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
             return torch.tensor([at]).expand(len(labels), 2)
 
-        return Placement(self, "one_location", places)
+        return Placement(self, places)
 
     def fully_translated(self) -> Placement:
         """A place drawn anew for every sample, uniformly from all legal ones."""
@@ -120,7 +118,7 @@ class Canvas:
         def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
             return _uniform(len(labels), self.last[0] + 1, self.last[1] + 1, generator)
 
-        return Placement(self, "fully_translated", places)
+        return Placement(self, places)
 
     def by_area(self, areas: int = 3, per_area: int = 2) -> Placement:
         """Each class in an area of its own (appendix A.2).
@@ -143,7 +141,7 @@ class Canvas:
             corner = torch.stack([area // areas * height, area % areas * width], 1)
             return corner + _uniform(len(labels), height, width, generator)
 
-        return Placement(self, "by_area", places)
+        return Placement(self, places)
 
     def test_grid(self, steps: int = 19) -> tuple[int, ...]:
         """Rows (and columns) of the test grid: evenly spaced over the legal places, ends included.
@@ -228,7 +226,9 @@ class Canvas:
             return torch.tensor([self._legal(places)]).expand(n, 2)
         if places.shape != (n, 2):
             raise PlaceError(f"expected {n} places (row, column), found {tuple(places.shape)}")
-        self._check(places)
+        last = torch.tensor(self.last, device=places.device)
+        for place in places[((places < 0) | (places > last)).any(1)].tolist():
+            self._legal(place)
         return places
 
     def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
@@ -274,11 +274,6 @@ class Canvas:
                 f"columns 0 to {self.last[1]}"
             )
         return int(row), int(column)
-
-    def _check(self, places: Tensor) -> None:
-        last = torch.tensor(self.last, device=places.device)
-        for place in places[((places < 0) | (places > last)).any(1)].tolist():
-            self._legal(place)
 
 
 def place_of_centre(x: int, y: int, item: int = 50) -> Pair:

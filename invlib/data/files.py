@@ -1,4 +1,8 @@
-"""Reading images from IDX files, folders and zips that may be damaged."""
+"""Reading images from IDX files, folders and zips that may be damaged.
+
+Own readers: torchvision's believe the header of an IDX file, extract archives, and let errors of
+the decoders through.
+"""
 
 import gzip
 import io
@@ -105,11 +109,6 @@ def decode(data: bytes, named: str, size: tuple[int, int] | None) -> np.ndarray:
         raise
     except UnidentifiedImageError as error:  # its own text names a buffer in memory
         raise DataError(f"{named}: not an image, damaged or cut short") from error
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{named}: not an image, damaged or cut short ({error})") from error
     return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)

@@ -99,7 +99,7 @@ class ItemSet:
         return replace(self, images=images, labels=labels, classes=self.classes[:classes])
 
     def grey(self) -> "ItemSet":
-        """One channel: ITU-R 601 luma of coloured items, as in Pillow."""
+        """One channel: ITU-R 601 luma of coloured items, as in Pillow; torchvision rounds down."""
         if self.images.shape[1] == 1:
             return self
         weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)

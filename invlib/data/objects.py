@@ -112,6 +112,7 @@ _BRIGHTNESS = 45.0  # as bright as all twelve can be with no channel clipped at 
 _NEAR = 5e-4
 
 
+@lru_cache(maxsize=len(_OBJECTS))
 def objects(name: str) -> Arrays:
     """Shaded novel objects, each of three to five solids, of one yellow material on black.
 
@@ -134,11 +135,6 @@ def objects(name: str) -> Arrays:
     """
     if name not in _OBJECTS:
         raise ValueError(f"no set of objects is called {name!r}: use one of {sorted(_OBJECTS)}")
-    return _objects(name)
-
-
-@lru_cache(maxsize=len(_OBJECTS))
-def _objects(name: str) -> Arrays:
     images = np.stack([_normalised(_shaded(parts)) for parts in _OBJECTS[name]])
     count = len(images)
     classes = tuple(f"{name}-{number:02d}" for number in range(1, count + 1))

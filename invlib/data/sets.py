@@ -7,7 +7,9 @@ Files are looked for under a data root: the argument ``root``, else the environm
 """
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,81 +19,64 @@ from invlib.data import objects, synthetic
 from invlib.data.files import decode, folder_files, read_idx, zip_files
 from invlib.data.items import DataError, ItemSet
 
+SPLITS = ("train", "test")
 
-@dataclass(frozen=True)
-class _Official:
-    """An official set in IDX files: where torchvision keeps it, and how to read it."""
-
-    folder: str
-    torchvision: str
-    source: str
-    licence: str
-    classes: tuple[str, ...]
-    prefix: dict[str, str]
-    first_label: int = 0
-    transposed: bool = False
-
-    def files(self, split: str) -> tuple[str, str]:
-        prefix = self.prefix[split]
-        return f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
-
-
-_DIGITS = tuple("0123456789")
-
-_MNIST_FILES = {"train": "train", "test": "t10k"}
-
-_OFFICIAL = {
-    "mnist": _Official(
-        "MNIST",
-        "MNIST",
-        "LeCun, Cortes, Burges 1998",
-        "none stated, usually cited as CC BY-SA 3.0",
-        _DIGITS,
-        _MNIST_FILES,
-    ),
-    "fashion_mnist": _Official(
-        "FashionMNIST",
-        "FashionMNIST",
-        "Xiao, Rasul, Vollgraf 2017",
-        "MIT",
-        ("T-shirt", "Trouser", "Pullover", "Dress", "Coat")
-        + ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
-        _MNIST_FILES,
-    ),
-    "kmnist": _Official(
-        "KMNIST",
-        "KMNIST",
-        "Clanuwat et al. 2018",
-        "CC BY-SA 4.0",
-        ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
-        _MNIST_FILES,
-    ),
-    "emnist_letters": _Official(
-        "EMNIST",
-        "EMNIST",
+_ORIGINS = {
+    "mnist": ("LeCun, Cortes, Burges 1998", "none stated, usually cited as CC BY-SA 3.0"),
+    "fashion_mnist": ("Xiao, Rasul, Vollgraf 2017", "MIT"),
+    "kmnist": ("Clanuwat et al. 2018", "CC BY-SA 4.0"),
+    "emnist_letters": (
         "Cohen, Afshar, Tapson, van Schaik 2017",
         "none stated, derived from NIST Special Database 19",
-        tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
-        {"train": "emnist-letters-train", "test": "emnist-letters-test"},
-        first_label=1,
-        transposed=True,
     ),
-}
-
-_FOLDERS = {
-    "cifar10": ("Krizhevsky 2009", "none stated, asks to cite the report", "CIFAR10"),
-}
-
-_EMBEDDED = {
+    "cifar10": ("Krizhevsky 2009", "none stated, asks to cite the report"),
     "digits": ("scikit-learn's copy of UCI ML optdigits", "CC BY 4.0"),
     "glyphs": ("letters drawn with matplotlib's fonts", "MIT (fonts: their own free licences)"),
     "objects10": ("drawn by invlib", "MIT"),
     "objects2": ("drawn by invlib", "MIT"),
 }
+"""Source and licence of each set known by name."""
 
-NAMES = (*_OFFICIAL, *_FOLDERS, *_EMBEDDED)
+NAMES = tuple(_ORIGINS)
 
-SPLITS = ("train", "test")
+
+@dataclass(frozen=True)
+class _Idx:
+    """How an official set lies in IDX files; ``folder`` is torchvision's name for the set, too."""
+
+    folder: str
+    classes: tuple[str, ...]
+    prefixes: tuple[str, str] = ("train", "t10k")
+    first_label: int = 0
+    transposed: bool = False
+
+
+_IDX = {
+    "mnist": _Idx("MNIST", tuple("0123456789")),
+    "fashion_mnist": _Idx(
+        "FashionMNIST",
+        ("T-shirt", "Trouser", "Pullover", "Dress", "Coat")
+        + ("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "kmnist": _Idx("KMNIST", ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")),
+    "emnist_letters": _Idx(
+        "EMNIST",
+        tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"),
+        ("emnist-letters-train", "emnist-letters-test"),
+        first_label=1,
+        transposed=True,
+    ),
+}
+
+_DOWNLOADS = {**{name: idx.folder for name, idx in _IDX.items()}, "cifar10": "CIFAR10"}
+"""torchvision's classes of the sets that it downloads."""
+
+_EMBEDDED: dict[str, Callable[[str], synthetic.Arrays]] = {
+    "digits": synthetic.digits,
+    "glyphs": synthetic.glyphs,
+    "objects10": lambda split: objects.objects("objects10"),
+    "objects2": lambda split: objects.objects("objects2"),
+}
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -133,20 +118,17 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    if name in _EMBEDDED:
-        return _embedded(str(name), split)
     base = data_root(root)
-    if name in _OFFICIAL:
+    if name in _EMBEDDED:
+        return _item_set(str(name), *_EMBEDDED[str(name)](split))
+    if name in _IDX:
         return _idx_set(str(name), split, base)
     for path in (base / str(name), Path(name)):
         for candidate in (path / split, path / f"{split}.zip", path):
             if candidate.is_dir() or (candidate.is_file() and candidate.suffix == ".zip"):
                 return _class_folders(candidate, str(name), size)
-    if name in _FOLDERS:
-        downloaded = base / "cifar-10-batches-py"
-        if downloaded.is_dir():
-            return _downloaded_cifar10(base, split)
-        raise _missing(str(name), base / str(name) / f"{split}.zip")
+    if name == "cifar10":
+        return _downloaded_cifar10(base, split)
     raise DataError(
         f"unknown set {str(name)!r}; expected one of {', '.join(NAMES)}, "
         f"or a folder or zip of class folders (looked in {base})"
@@ -161,16 +143,14 @@ def download(name: str, root: str | Path | None = None) -> None:
     """
     from invlib._torchvision import torchvision
 
-    if name not in _OFFICIAL and name not in _FOLDERS:
-        raise DataError(
-            f"{name!r} cannot be downloaded; expected one of {', '.join((*_OFFICIAL, *_FOLDERS))}"
-        )
-    kind = _OFFICIAL[name].torchvision if name in _OFFICIAL else _FOLDERS[name][2]
+    if name not in _DOWNLOADS:
+        raise DataError(f"{name!r} cannot be downloaded; expected one of {', '.join(_DOWNLOADS)}")
+    kind = getattr(torchvision.datasets, _DOWNLOADS[name])
     extra = {"split": "letters"} if name == "emnist_letters" else {}
     base = data_root(root)
     for train in (True, False):
         try:
-            getattr(torchvision.datasets, kind)(str(base), train=train, download=True, **extra)
+            kind(str(base), train=train, download=True, **extra)
         except (OSError, RuntimeError) as error:
             why = " ".join(str(error).split())
             raise DataError(f"{name} could not be downloaded into {base}: {why}") from error
@@ -183,46 +163,47 @@ def catalogue(root: str | Path | None = None) -> list[dict[str, object]]:
         Dictionaries with name, split, images (0 when absent), classes, size, licence, source and
         ``where`` ("embedded", a path, or what is wrong).
     """
-    rows = []
     base = data_root(root)
-    own = []
-    if base.is_dir():
-        known = {*NAMES, *(o.folder for o in _OFFICIAL.values()), "cifar-10-batches-py"}
-        own = sorted(p.name for p in base.iterdir() if p.is_dir() and p.name not in known)
-    for name in (*NAMES, *own):
-        for split in SPLITS:
-            if name in own and not (
-                (base / name / split).is_dir() or (base / name / f"{split}.zip").is_file()
-            ):
-                continue
-            row: dict[str, object] = {"name": name, "split": split, "images": 0, "classes": 0}
-            try:
-                items = load(name, split, root)
-            except DataError as error:
-                row |= {"size": "", "licence": "", "source": "", "where": str(error)}
-            else:
-                size = "x".join(str(s) for s in (*items.images.shape[2:], items.images.shape[1]))
-                row |= {
-                    "images": len(items),
-                    "classes": len(items.classes),
-                    "size": size,
-                    "licence": items.licence,
-                    "source": items.source,
-                    "where": "embedded" if name in _EMBEDDED else str(base),
-                }
-            rows.append(row)
+    known = {*NAMES, *(idx.folder for idx in _IDX.values()), "cifar-10-batches-py"}
+    own = sorted(path.name for path in base.glob("*/") if path.name not in known)
+    there = [
+        (name, split)
+        for name, split in product(own, SPLITS)
+        if (base / name / split).is_dir() or (base / name / f"{split}.zip").is_file()
+    ]
+    rows = []
+    for name, split in (*product(NAMES, SPLITS), *there):
+        row: dict[str, object] = {"name": name, "split": split, "images": 0, "classes": 0}
+        try:
+            items = load(name, split, root)
+        except DataError as error:
+            row |= {"size": "", "licence": "", "source": "", "where": str(error)}
+        else:
+            channels, *size = items.images.shape[1:]
+            row |= {
+                "images": len(items),
+                "classes": len(items.classes),
+                "size": "x".join(map(str, (*size, channels))),
+                "licence": items.licence,
+                "source": items.source,
+                "where": "embedded" if name in _EMBEDDED else str(base),
+            }
+        rows.append(row)
     return rows
 
 
-def _embedded(name: str, split: str) -> ItemSet:
-    draw = getattr(synthetic, name, None)
-    images, labels, classes = draw(split) if draw else objects.objects(name)
-    source, licence = _EMBEDDED[name]
+def _item_set(
+    name: str, images: np.ndarray, labels: np.ndarray, classes: Sequence[str], source: str = ""
+) -> ItemSet:
+    """The set of these arrays; ``source`` is of one that is not known by name."""
+    source, licence = (source, "") if source else _ORIGINS[name]
+    # Cached arrays are read-only: they are copied.
+    images, labels = (np.require(array, requirements="W") for array in (images, labels))
     return ItemSet(
-        torch.from_numpy(images.copy()),
-        torch.from_numpy(labels.copy()),
+        torch.from_numpy(images),
+        torch.from_numpy(labels),
         tuple(classes),
-        name,
+        Path(name).stem,
         source,
         licence,
     )
@@ -236,30 +217,24 @@ def _missing(name: str, path: Path) -> DataError:
 
 
 def _idx_set(name: str, split: str, base: Path) -> ItemSet:
-    official = _OFFICIAL[name]
-    image_file, label_file = official.files(split)
-    folder = base / official.folder / "raw"
+    idx = _IDX[name]
+    folder, prefix = base / idx.folder / "raw", idx.prefixes[SPLITS.index(split)]
+    image_file, label_file = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
     images = read_idx(_idx_path(name, folder, image_file), dims=3)
-    labels_path = _idx_path(name, folder, label_file)
-    labels = read_idx(labels_path, dims=1).astype(np.int64) - official.first_label
+    labels = read_idx(_idx_path(name, folder, label_file), dims=1).astype(np.int64)
+    labels -= idx.first_label
     if len(images) != len(labels):
         raise DataError(
             f"{name}: {image_file} has {len(images)} images, {label_file} has {len(labels)} labels"
         )
-    if official.transposed:
+    if idx.transposed:
         images = images.transpose(0, 2, 1)
-    classes = official.classes
+    classes = idx.classes
     if len(labels) and 0 <= labels.max() < len(classes):
         # A prefix of a sorted file (EMNIST) holds the first classes only.
         classes = classes[: int(labels.max()) + 1]
-    return ItemSet(
-        torch.from_numpy(np.ascontiguousarray(images))[:, None],
-        torch.from_numpy(labels),
-        classes,
-        name,
-        official.source,
-        official.licence,
-    )
+    images = np.ascontiguousarray(images).reshape(-1, 1, *images.shape[1:])
+    return _item_set(name, images, labels, classes)
 
 
 def _idx_path(name: str, folder: Path, file: str) -> Path:
@@ -271,27 +246,20 @@ def _idx_path(name: str, folder: Path, file: str) -> Path:
 
 def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemSet:
     """Items of a folder or zip of class folders, sorted by file name within the whole set."""
-    by_class: dict[str, list[tuple[str, bytes]]] = {}
-    parents: dict[str, str] = {}
-    files = zip_files(path) if path.is_file() else folder_files(path)
-    for member, data in files:
+    entries: list[tuple[str, str, str, bytes]] = []
+    folders: dict[str, str] = {}
+    for member, data in zip_files(path) if path.is_file() else folder_files(path):
         folder = PurePosixPath(member).parent
-        if parents.setdefault(folder.name, str(folder)) != str(folder):
+        if folders.setdefault(folder.name, str(folder)) != str(folder):
             raise DataError(
                 f"{path}: expected one folder for each class, found both "
-                f"{parents[folder.name]} and {folder} (one split in one file)"
+                f"{folders[folder.name]} and {folder} (one split in one file)"
             )
-        by_class.setdefault(folder.name, []).append((member, data))
-    if not by_class:
+        entries.append((PurePosixPath(member).name, folder.name, member, data))
+    if not entries:
         raise DataError(f"{path}: expected class folders with images (<class>/<image>), found none")
-    classes = tuple(sorted(by_class))
-    entries = [
-        (PurePosixPath(member).name, label, member, data)
-        for label, each in enumerate(classes)
-        for member, data in by_class[each]
-    ]
     # File names of the official position (CIFAR-10) restore the official order.
-    entries.sort(key=lambda entry: (entry[0], entry[1]))
+    entries.sort(key=lambda entry: entry[:2])
     arrays = [decode(data, f"{path}: {member}", size) for _, _, member, data in entries]
     channels = max(a.shape[0] for a in arrays)
     arrays = [a if a.shape[0] == channels else a.repeat(channels, axis=0) for a in arrays]
@@ -301,27 +269,21 @@ def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemS
         raise DataError(
             f"{path}: expected images of one size, found {sizes}; load(..., size=) resizes"
         )
-    source, licence = _FOLDERS.get(name, (str(path), "", ""))[:2]
-    return ItemSet(
-        torch.from_numpy(np.stack(arrays)),
-        torch.tensor([label for _, label, _, _ in entries]),
-        classes,
-        Path(name).stem,
-        source,
-        licence,
-    )
+    classes = sorted(folders)
+    labels = np.array([classes.index(each) for _, each, _, _ in entries])
+    source = "" if name == "cifar10" else str(path)
+    return _item_set(name, np.stack(arrays), labels, classes, source)
 
 
 def _downloaded_cifar10(base: Path, split: str) -> ItemSet:
+    """CIFAR-10 as torchvision downloads it: its classes are in alphabetical order as well."""
     from invlib._torchvision import torchvision
 
+    if not (base / "cifar-10-batches-py").is_dir():
+        raise _missing("cifar10", base / "cifar10" / f"{split}.zip")
     try:
         cifar = torchvision.datasets.CIFAR10(str(base), train=split == "train", download=False)
     except RuntimeError as error:
         raise DataError(f"cifar10 in {base}: {error}") from error
-    # Classes in alphabetical order already, as in a folder of class folders.
-    source, licence, _ = _FOLDERS["cifar10"]
-    images = torch.from_numpy(cifar.data).permute(0, 3, 1, 2).contiguous()
-    return ItemSet(
-        images, torch.tensor(cifar.targets), tuple(cifar.classes), "cifar10", source, licence
-    )
+    images = np.ascontiguousarray(cifar.data.transpose(0, 3, 1, 2))
+    return _item_set("cifar10", images, np.array(cifar.targets), cifar.classes)

@@ -58,6 +58,7 @@ GLYPHS_PER_CLASS = {"train": 100, "test": 40}
 _SIDE, _OVER, _HEIGHT, _WIDTH = 28, 4, 20, 22  # a letter fits a box of 22 x 20, much as in MNIST
 
 
+@lru_cache(maxsize=2)
 def glyphs(split: str) -> Arrays:
     """Capital letters A to Z in sixteen type faces, each image jittered by its own small warp.
 
@@ -78,11 +79,6 @@ def glyphs(split: str) -> Arrays:
         Drawn here from the DejaVu, STIX and Computer Modern fonts that matplotlib ships.
     """
     _check_split(split)
-    return _glyphs(split)
-
-
-@lru_cache(maxsize=2)
-def _glyphs(split: str) -> Arrays:
     count = GLYPHS_PER_CLASS[split]
     classes = tuple(string.ascii_uppercase)
     random = np.random.default_rng([7, list(GLYPHS_PER_CLASS).index(split)])

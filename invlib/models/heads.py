@@ -36,6 +36,7 @@ def penultimate(model: nn.Module, x: Tensor) -> Tensor:
 
     The layer of the paper's cosine similarities (sec. 2.4).
     """
+    # A hook: torchvision's feature extractor gives outputs of nodes, of networks fx can trace.
     seen: list[Tensor] = []
     head = model.get_submodule(head_name(model))
     hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))

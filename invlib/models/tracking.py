@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import nn
 
@@ -66,7 +67,8 @@ def tracking(name: str, classes: int = 10, seed: int = 0) -> nn.Sequential:
     before, behind = (table.kernel - 1) // 2, table.kernel // 2
     features: list[nn.Module] = []
     with seeded(seed):
-        for width, channels in zip(table.channels, table.channels[1:], strict=False):
+        for width, channels in pairwise(table.channels):
+            # padding="same" would do both, but warns where the two sides differ.
             pads = table.padded and before != behind
             padding = before if table.padded and not pads else 0
             features += [nn.ZeroPad2d((before, behind, before, behind))] * pads

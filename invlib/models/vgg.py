@@ -46,6 +46,8 @@ VGGS = {
 class VGG(nn.Module):
     """VGG without batch normalisation; attribute names as in torchvision.
 
+    Not torchvision's class, whose hidden layers and last map have the size of VGG16's.
+
     Input float (n, channels, height, width), output logits (n, classes). Another canvas than the
     table's is averaged to its last map, as in torchvision.
     """

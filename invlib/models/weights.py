@@ -14,6 +14,9 @@ class WeightsError(ValueError):
     """Pretrained weights are missing, damaged or of another network."""
 
 
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
 @dataclass(frozen=True)
 class Weights:
     """A file of pretrained weights and how its network wants its input.
@@ -30,25 +33,17 @@ class Weights:
 
     network: str
     file: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
     bgr: bool = False
     url: str = ""
     licence: str = "BSD-3-Clause (torchvision)"
 
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 _TORCHVISION = "https://download.pytorch.org/models/"
 
 WEIGHTS = (
-    Weights(
-        "vgg16",
-        "vgg16-397923af.pth",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        url=_TORCHVISION + "vgg16-397923af.pth",
-    ),
+    Weights("vgg16", "vgg16-397923af.pth", url=_TORCHVISION + "vgg16-397923af.pth"),
     Weights(
         "squeezenet1_1",
         "squeezenet1_1_features_caffe.safetensors",
@@ -60,8 +55,6 @@ WEIGHTS = (
     Weights(
         "squeezenet1_1",
         "squeezenet1_1-b8a52dc0.pth",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
         url=_TORCHVISION + "squeezenet1_1-b8a52dc0.pth",
     ),
 )
@@ -82,10 +75,7 @@ def find_weights(network: str) -> tuple[Weights, Path]:
         WeightsError: for an unknown network, and when no file is there: names the files, where
             they were looked for and the command that gets them.
     """
-    known = [w for w in WEIGHTS if w.network == network]
-    if not known:
-        names = ", ".join(sorted({w.network for w in WEIGHTS}))
-        raise WeightsError(f"no ImageNet weights are known for {network!r}; expected {names}")
+    known = _known(network)
     for weights in known:
         for folder in weights_folders():
             if (folder / weights.file).is_file():
@@ -103,18 +93,24 @@ def download_weights(network: str) -> Path:
     Raises:
         WeightsError: for an unknown network and when the download fails.
     """
-    for weights in WEIGHTS:
-        if weights.network == network and weights.url:
-            path = Path(torch.hub.get_dir()) / "checkpoints" / weights.file
-            digest = weights.file.rpartition("-")[2].partition(".")[0]
-            try:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                torch.hub.download_url_to_file(weights.url, str(path), digest, progress=False)
-            except (OSError, RuntimeError) as error:
-                raise WeightsError(f"{weights.url} could not be downloaded: {error}") from error
-            return path
-    names = ", ".join(w.network for w in WEIGHTS if w.url)
-    raise WeightsError(f"no ImageNet weights are known for {network!r}; expected {names}")
+    weights = next(w for w in _known(network) if w.url)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.file
+    digest = weights.file.rpartition("-")[2].partition(".")[0]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not load_state_dict_from_url: it checks no file that is there, and reads half a gigabyte.
+        torch.hub.download_url_to_file(weights.url, str(path), digest, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(f"{weights.url} could not be downloaded: {error}") from error
+    return path
+
+
+def _known(network: str) -> list[Weights]:
+    known = [w for w in WEIGHTS if w.network == network]
+    if not known:
+        names = ", ".join(dict.fromkeys(w.network for w in WEIGHTS))
+        raise WeightsError(f"no ImageNet weights are known for {network!r}; expected {names}")
+    return known
 
 
 def load_pretrained(model: nn.Module, path: str | Path, bgr: bool = False) -> nn.Module:
@@ -131,9 +127,8 @@ def load_pretrained(model: nn.Module, path: str | Path, bgr: bool = False) -> nn
             whose names or shapes are not the model's.
     """
     path = Path(path)
-    state = _read_state(path)
-    own = model.state_dict()
-    head = head_name(model)
+    state, own, head = _read_state(path), model.state_dict(), head_name(model)
+    # All is looked at first: load_state_dict copies what fits before it refuses the rest.
     # The file's own last layers may have other names than the model's head.
     unknown = [n for n in state if n not in own and not n.startswith("classifier.")]
     absent = [n for n in own if n not in state and n.rpartition(".")[0] != head]

@@ -157,6 +157,13 @@ def test_commands_of_the_readme_exist():
     assert len(text("CONTRIBUTING.md").splitlines()) < 60
 
 
+def test_the_layout_for_contributors_is_the_one_that_imports_are_held_to():
+    layout = text("CONTRIBUTING.md").split("```")[1]
+    first, *_ = PROJECT["tool"]["importlinter"]["contracts"]
+    layers = [each for layer in first["layers"] for each in layer.split(" | ")]
+    assert [each for each in re.findall(r"(\w+)(?:\.py\b|/)", layout) if each in layers] == layers
+
+
 def test_there_is_a_chapter():
     assert chapters(), "no notebook in notebooks/: the tests of the chapters would all be skipped"
 

@@ -463,7 +463,7 @@ def test_missing_weights_name_the_file_the_places_and_the_command(folders):
     message = str(raised.value)
     for part in ("vgg16-397923af.pth", *map(str, folders), "invlib weights --download vgg16"):
         assert part in message
-    with pytest.raises(WeightsError, match="'resnet18'; expected squeezenet1_1, vgg16"):
+    with pytest.raises(WeightsError, match="'resnet18'; expected vgg16, squeezenet1_1"):
         models.find_weights("resnet18")
 
 
