@@ -5,17 +5,3 @@ from invlib.plots.axes import looks
 from invlib.plots.inputs import augmentations, stimuli
 from invlib.plots.sensitivity import similarity
 from invlib.plots.shortcuts import cells, savings, seconds
-
-__all__ = [
-    "augmentations",
-    "bars",
-    "cells",
-    "distance",
-    "heatmap",
-    "heatmaps",
-    "looks",
-    "savings",
-    "seconds",
-    "similarity",
-    "stimuli",
-]

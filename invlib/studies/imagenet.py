@@ -12,14 +12,7 @@ from invlib.data.canvas import Canvas, paper_grid
 from invlib.data.items import DataError, ItemSet
 from invlib.data.sets import load
 from invlib.runs import Look, Profile, Study
-from invlib.studies.procedure import (
-    Control,
-    Items,
-    Measurement,
-    Pretraining,
-    Settings,
-    compute,
-)
+from invlib.studies.procedure import Control, Items, Measurement, Pretraining, Settings, compute
 from invlib.training import Recipe
 
 LOOKS = {
@@ -120,13 +113,10 @@ SQUEEZENET = Profile(
 
 _VGG16 = Settings(
     network="vgg16", canvas=224, item=50, channels=3, grid=paper_grid(),
-    sets=(
-        Items("emnist_letters", test="test", per_class=None, held_out=52),
-        Items("fashion_mnist", test="test", per_class=None, held_out=52),
-        Items("kmnist", test="test", per_class=None, held_out=52),
-        Items("mnist", test="test", per_class=None, held_out=52),
-        *_OBJECTS,
-    ),
+    sets=tuple(
+        Items(name, test="test", per_class=None, held_out=52)
+        for name in ("emnist_letters", "fashion_mnist", "kmnist", "mnist")
+    ) + _OBJECTS,
     recipe=_PAPER, control=Control(least=0.9), shown=520, pixels="per set",
 )  # fmt: skip
 PAPER = Profile(
