@@ -75,6 +75,6 @@ def savings(table: "pd.DataFrame") -> Figure:
 def _marked(ax: Axes, rows: "pd.DataFrame", x: Any, y: Any, marker: str, words: str) -> Line2D:
     """A line of times under ``auto``; its marks are hollow where the path taken was plain."""
     (line,) = ax.plot(x, y, marker=marker, label=words)
-    plain = rows.exact_path == "plain"
+    plain = rows.path == "plain"
     ax.plot(x[plain], y[plain], ls="", marker=marker, mfc="white", color=line.get_color())
     return line
