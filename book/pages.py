@@ -55,7 +55,8 @@ def _settings_of(study: runs.Study, choices: list[dict[str, str]]) -> str:
     profiles = {name: each for name, each in study.profiles.items() if name != "smoke"}
     table = [
         {
-            "setting": f"`{entry['setting']}`",
+            # A long path may break at its dots.
+            "setting": f"<code>{entry['setting'].replace('.', '.<wbr>')}</code>",
             "choice": entry["choice"].strip(),
             "tag": entry["tag"],
             **{name: _value(each, entry["setting"]) for name, each in profiles.items()},
@@ -101,16 +102,19 @@ def _value(profile: runs.Profile, setting: str) -> str:
     """A setting in a few characters; one that differs by condition is listed by condition."""
     if setting == "seeds":
         return str(profile.seeds)
-    each = {name: _words(given, setting) for name, given in profile.conditions.items()}
-    each = {name: words for name, words in each.items() if words} or {"": "none"}
-    values = list(dict.fromkeys(each.values()))
-    return values[0] if len(values) == 1 else ", ".join(f"{k}: {v}" for k, v in each.items())
+    named: dict[str, list[str]] = {}
+    for name, given in profile.conditions.items():
+        if words := _words(given, setting):
+            named.setdefault(words, []).append(name)
+    if len(named) < 2:
+        return next(iter(named), "none")
+    return "; ".join(f"{words} ({', '.join(names)})" for words, names in named.items())
 
 
 def _words(value: Any, setting: str) -> str:
     """What stands at a dotted path; nothing where the path ends before."""
     for part in setting.split("."):
-        value = getattr(value, part, None)
+        value = getattr(value, part, None) if is_dataclass(value) else None
     if isinstance(value, tuple) and not isinstance(value[0], int | float):
         return ", ".join(each.name for each in value)
     if isinstance(value, tuple):
