@@ -27,7 +27,8 @@ def html(tmp_path_factory):
     done = subprocess.run([*map(str, command)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-4000:]
     contents = yaml.safe_load((build.ROOT / "_toc.yml").read_text())
-    names = [contents["root"], *(entry["file"] for entry in contents["chapters"])]
+    entries = [entry for part in contents["parts"] for entry in part["chapters"]]
+    names = [contents["root"], *(entry["file"] for entry in entries)]
     where = folder / "_build" / "html"
     return {name: (where / f"{name}.html").read_text(encoding="utf-8") for name in names}
 

@@ -104,7 +104,8 @@ def test_configuration_keys_are_known():
 
 def test_every_page_is_in_the_contents():
     contents = yaml.safe_load(text("_toc.yml"))
-    listed = [contents["root"], *(entry["file"] for entry in contents["chapters"])]
+    listed = [contents["root"]]
+    listed += [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
     pages = [f"book/{page.stem}" for page in (ROOT / "book").glob("*.md")]
     assert sorted(listed) == sorted(pages + [f"notebooks/{path.stem}" for path in chapters()])
 
