@@ -17,8 +17,11 @@ from torch import Tensor
 from benchmarks import notebook_loop
 from benchmarks.timing import ROUNDS, clock, compare, keep, world
 from invlib import accuracy_map, fit
+from invlib.devices import has_bf16
 from invlib.models import vgg
 from invlib.training import Recipe, balanced
+
+PRECISION = "bfloat16" if has_bf16(torch.device("cpu")) else "float32"
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def test_training_step(
     canvases = w.canvas.render(w.canvas.prepare(w.items).images[:batch], (0, 0))
     ready = Ready(canvases)
     plain = [(canvases.contiguous(), w.items.labels[:batch])] * steps
-    recipe = Recipe(steps=steps, batch=batch, goal=None)
+    recipe = Recipe(steps=steps, batch_size=batch, target_accuracy=None, precision=PRECISION)
     mine = vgg(name, len(w.items.classes))
     same = copy.deepcopy(mine)
     compare(
@@ -110,7 +113,7 @@ def test_training(benchmark: Any) -> None:
     batch, steps = 64, 4
     data = notebook_loop.Pasted(w.items.take(torch.arange(batch * steps)), **w.theirs)
     shuffled = notebook_loop.loader(data, batch, shuffle=True)
-    recipe = Recipe(steps=steps, batch=batch, goal=None)
+    recipe = Recipe(steps=steps, batch_size=batch, target_accuracy=None, precision=PRECISION)
     mine = vgg("bench", len(w.items.classes))
     same = copy.deepcopy(mine)
     compare(
@@ -134,7 +137,7 @@ def test_accuracy_map(benchmark: Any) -> None:
         work=f"accuracy map, bench VGG, {len(grid)} x {len(grid)} places, {len(items)} items",
         images=len(grid) ** 2 * len(items),
         goal="> 2",
-        ours=clock(lambda: accuracy_map(model, w.canvas, items, grid)),
+        ours=clock(lambda: accuracy_map(model, w.canvas, items, grid, precision=PRECISION)),
         notebook=clock(lambda: notebook_loop.accuracy_map(same, items, grid=grid, **w.theirs)),
     )
 

@@ -31,11 +31,20 @@ def has_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and bool(supported())
 
 
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Mixed precision where the device has bfloat16, nothing elsewhere."""
-    if has_bf16(device):
-        return torch.autocast(device.type, torch.bfloat16)
-    return nullcontext()
+def mixed(precision: str) -> bool:
+    """Whether a precision mixes bfloat16 with float32.
+
+    Raises:
+        ValueError: for a precision that is neither ``"float32"`` nor ``"bfloat16"``.
+    """
+    if precision not in ("float32", "bfloat16"):
+        raise ValueError(f"precision must be float32 or bfloat16, not {precision!r}")
+    return precision == "bfloat16"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    """Mixed precision inside the block for ``"bfloat16"``, nothing for ``"float32"``."""
+    return torch.autocast(device.type, torch.bfloat16) if mixed(precision) else nullcontext()
 
 
 @contextmanager

@@ -63,16 +63,18 @@ def test_a_seed_decides_the_training_and_nothing_else(halves):
         torch.manual_seed(len(trained))
         before = torch.get_rng_state()
         model = tiny()
-        fit(model, CANVAS, halves, CANVAS.fully_translated(), Recipe(steps=8, batch=6), seed)
+        fit(model, CANVAS, halves, CANVAS.fully_translated(), Recipe(steps=8, batch_size=6), seed)
         trained[run] = weights(model)
         assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(trained["first"], trained["again"])
     assert not torch.equal(trained["first"], trained["other"])
 
 
-def test_fit_equals_a_plain_loop(noise, exact):
+def test_fit_equals_a_plain_loop(noise):
     items, placement = noise(30, 3), CANVAS.fully_translated()
-    recipe = Recipe(steps=12, batch=8, rate=0.01, warmup=4, goal=None, window=5)
+    recipe = Recipe(
+        steps=12, batch_size=8, learning_rate=0.01, warmup=4, target_accuracy=None, window=5
+    )
     ours = Linear(3)
     record = fit(ours, CANVAS, items, placement, recipe, seed=3)
 
@@ -94,8 +96,12 @@ def test_fit_equals_a_plain_loop(noise, exact):
     assert record.recipe == recipe
 
 
-def test_gradients_add_up_over_chunks(halves, exact, monkeypatch):
-    recipe, trained, calls = Recipe(steps=6, batch=10, rate=0.01, goal=None), [], []
+def test_gradients_add_up_over_chunks(halves, monkeypatch):
+    recipe, trained, calls = (
+        Recipe(steps=6, batch_size=10, learning_rate=0.01, target_accuracy=None),
+        [],
+        [],
+    )
     for size in (10, 3, 1):
         monkeypatch.setattr(training, "chunk_size", lambda canvas, device, size=size: size)
         model = Linear()
@@ -112,7 +118,7 @@ def test_items_of_another_size_are_resized_for_a_placement(halves, noise):
     model = Linear()
     model.register_forward_hook(lambda m, x, y: seen.append((x[0] > 0).flatten(1).sum(1).max()))
     bright = replace(halves, images=torch.full((20, 1, 9, 9), 255, dtype=torch.uint8))
-    fit(model, CANVAS, bright, CANVAS.one_location(), Recipe(steps=2, batch=4))
+    fit(model, CANVAS, bright, CANVAS.one_location(), Recipe(steps=2, batch_size=4))
     assert seen == [36, 36]
 
 
@@ -120,7 +126,13 @@ def test_items_of_another_size_are_resized_for_a_placement(halves, noise):
 def test_the_first_step_of_the_warm_up(halves, warmup, expected):
     # Adam's first step changes every weight that matters by the learning rate.
     model = Linear()
-    fit(model, CANVAS, halves, CANVAS.one_location(), Recipe(steps=1, rate=0.1, warmup=warmup))
+    fit(
+        model,
+        CANVAS,
+        halves,
+        CANVAS.one_location(),
+        Recipe(steps=1, learning_rate=0.1, warmup=warmup),
+    )
     assert float(weights(model).abs().max()) == pytest.approx(expected, rel=1e-3)
 
 
@@ -129,25 +141,29 @@ def test_the_first_step_of_the_warm_up(halves, warmup, expected):
 
 @pytest.mark.parametrize(("window", "hold"), [(5, 0), (5, 7), (1, 0), (1, 3)])
 def test_it_stops_when_the_goal_is_held(halves, window, hold):
-    recipe = Recipe(steps=100, batch=4, rate=0.0, goal=1.0, window=window, hold=hold)
+    recipe = Recipe(
+        steps=100, batch_size=4, learning_rate=0.0, target_accuracy=1.0, window=window, hold=hold
+    )
     record = fit(Knows(), CANVAS, halves, CANVAS.one_location(), recipe)
     assert (record.outcome, record.steps, record.accuracy) == ("reached", window + hold, 1.0)
 
 
 def test_without_a_goal_all_steps_are_done(halves):
-    recipe = Recipe(steps=9, batch=4, rate=0.0, goal=None, window=2)
+    recipe = Recipe(steps=9, batch_size=4, learning_rate=0.0, target_accuracy=None, window=2)
     record = fit(Knows(), CANVAS, halves, CANVAS.one_location(), recipe)
     assert (record.outcome, record.steps, record.accuracy) == ("steps", 9, 1.0)
 
 
 def test_a_goal_out_of_reach_takes_all_steps(halves):
-    recipe = Recipe(steps=20, batch=4, rate=0.0, goal=0.9, window=2)
+    recipe = Recipe(steps=20, batch_size=4, learning_rate=0.0, target_accuracy=0.9, window=2)
     record = fit(Linear(), CANVAS, halves, CANVAS.one_location(), recipe)
     assert (record.outcome, record.steps) == ("steps", 20) and record.accuracy < 0.9
 
 
 def test_a_small_network_reaches_its_goal_at_one_place(halves):
-    recipe = Recipe(steps=600, batch=16, rate=0.01, goal=0.95, window=10, patience=500)
+    recipe = Recipe(
+        steps=600, batch_size=16, learning_rate=0.01, target_accuracy=0.95, window=10, patience=500
+    )
     model = tiny()
     record = fit(model, CANVAS, halves, CANVAS.one_location(), recipe)
     assert record.outcome == "reached" and record.accuracy >= 0.95
@@ -159,14 +175,14 @@ def test_a_small_network_reaches_its_goal_at_one_place(halves):
 
 
 def test_a_training_that_stays_at_chance_has_collapsed(halves):
-    recipe = Recipe(steps=100, batch=4, patience=13)
+    recipe = Recipe(steps=100, batch_size=4, patience=13)
     black = replace(halves, images=halves.images * 0)
     record = fit(Linear(bias=False), CANVAS, black, CANVAS.one_location(), recipe)
     assert (record.outcome, record.steps) == ("collapsed", 13)
 
 
 def test_a_training_that_gets_off_chance_has_not_collapsed(halves):
-    recipe = Recipe(steps=60, batch=4, rate=0.01, patience=13, goal=None)
+    recipe = Recipe(steps=60, batch_size=4, learning_rate=0.01, patience=13, target_accuracy=None)
     assert fit(Linear(), CANVAS, halves, CANVAS.one_location(), recipe).outcome == "steps"
 
 
@@ -180,7 +196,9 @@ def test_only_steps_at_chance_on_end_count_as_collapse(halves):
             self.calls += 1
             return super().forward(x) * (self.calls % 2)
 
-    recipe = Recipe(steps=30, batch=4, rate=0.0, goal=None, window=1, patience=2)
+    recipe = Recipe(
+        steps=30, batch_size=4, learning_rate=0.0, target_accuracy=None, window=1, patience=2
+    )
     assert fit(Wavers(), CANVAS, halves, CANVAS.one_location(), recipe).outcome == "steps"
 
 
@@ -189,13 +207,13 @@ def test_only_steps_at_chance_on_end_count_as_collapse(halves):
     [(lambda: Linear(start=math.nan), 0.001, 1), (lambda: Linear(), 1e38, 2)],
 )
 def test_a_loss_that_is_not_finite_has_diverged(halves, model, rate, steps):
-    recipe = Recipe(steps=50, batch=4, rate=rate)
+    recipe = Recipe(steps=50, batch_size=4, learning_rate=rate)
     record = fit(model(), CANVAS, halves, CANVAS.one_location(), recipe)
     assert record.outcome == "diverged" and record.steps == steps
 
 
 def test_a_rate_of_a_million_ruins_a_deep_network(halves):
-    recipe = Recipe(steps=200, batch=8, rate=1e6, patience=30)
+    recipe = Recipe(steps=200, batch_size=8, learning_rate=1e6, patience=30)
     record = fit(tiny(), CANVAS, halves, CANVAS.one_location(), recipe)
     assert record.outcome in ("collapsed", "diverged") and record.steps < 200
 
@@ -203,8 +221,35 @@ def test_a_rate_of_a_million_ruins_a_deep_network(halves):
 def test_batch_statistics_are_of_the_whole_batch(halves, monkeypatch):
     monkeypatch.setattr(training, "chunk_size", lambda canvas, device: 1)  # refused by BatchNorm
     model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(144, 2))
-    fit(model, CANVAS, halves, CANVAS.one_location(), Recipe(steps=3, batch=8, goal=None))
+    fit(
+        model,
+        CANVAS,
+        halves,
+        CANVAS.one_location(),
+        Recipe(steps=3, batch_size=8, target_accuracy=None),
+    )
     assert model[0].num_batches_tracked == 3
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_precision_is_that_of_the_recipe_on_any_machine(halves, precision):
+    seen = []
+    model = Linear()
+    model.layer.register_forward_hook(lambda m, x, y: seen.append(y.dtype))
+    recipe = Recipe(steps=1, batch_size=4, precision=precision)
+    record = fit(model, CANVAS, halves, CANVAS.one_location(), recipe)
+    assert record.precision == precision and seen[-1] == getattr(torch, precision)
+
+
+def test_an_unknown_precision_is_refused():
+    with pytest.raises(ValueError, match="precision must be float32 or bfloat16, not 'float16'"):
+        Recipe(precision="float16")
+
+
+@pytest.mark.parametrize(("chance", "outcome"), [(0.99, "collapsed"), (1.01, "steps")])
+def test_what_counts_as_chance_level_is_a_setting(halves, chance, outcome):
+    recipe = Recipe(steps=9, batch_size=4, learning_rate=0.0, patience=5, chance=chance)
+    assert fit(Linear(), CANVAS, halves, CANVAS.one_location(), recipe).outcome == outcome
 
 
 def test_fewer_outputs_than_classes_are_refused(halves):
@@ -222,12 +267,14 @@ def test_the_second_try_draws_anew(halves):
         seeds.append(seed)
         return Linear()
 
-    fit_with_control(make, CANVAS, halves, halves, Recipe(steps=1, goal=None), 2.0, 3)
+    fit_with_control(make, CANVAS, halves, halves, Recipe(steps=1, target_accuracy=None), 2.0, 3)
     assert seeds == [3, 1003]
 
 
 def control(makes, halves, threshold, recipe=None):
-    recipe = recipe or Recipe(steps=30, batch=8, rate=0.01, warmup=2, goal=None)
+    recipe = recipe or Recipe(
+        steps=30, batch_size=8, learning_rate=0.01, warmup=2, target_accuracy=None
+    )
     networks = iter(makes)
     return fit_with_control(
         lambda seed: next(networks), CANVAS, halves, halves, recipe, threshold, 0
@@ -270,17 +317,12 @@ def test_the_control_is_measured_at_the_trained_place(halves):
             lit = (x[:, 0, 2, 3] > 0) | (x[:, 0, 2, 8] > 0)
             return super().forward(x[..., 2:8, 3:9].repeat(1, 1, 1, 2)) * lit[:, None]
 
-    recipe = Recipe(steps=1, batch=4, rate=0.0)
+    recipe = Recipe(steps=1, batch_size=4, learning_rate=0.0)
     for place, expected in (((2, 3), 1.0), ((6, 6), 0.0)):
         _, attempts = fit_with_control(
             lambda seed: There(), CANVAS, halves, halves, recipe, 0.9, 0, place=place
         )
         assert attempts[0]["control"] == expected
-
-
-def test_the_remedy_is_a_warm_up_and_twice_the_steps():
-    assert Recipe(steps=10).remedy() == Recipe(steps=20, warmup=100)
-    assert Recipe(steps=10, warmup=300).remedy() == Recipe(steps=20, warmup=300)
 
 
 # Sampling

@@ -24,8 +24,10 @@ def accuracy_map(
     items: ItemSet,
     rows: Sequence[int] | None = None,
     columns: Sequence[int] | None = None,
-    batch: int | None = None,
-    exact_path: str | Propagator = "auto",
+    batch_size: int | None = None,
+    exact_path: str = "auto",
+    precision: str = "float32",
+    propagator: Propagator | None = None,
 ) -> Map:
     """Accuracy at each place of a grid (Biscione & Bowers 2020, sec. 2.2).
 
@@ -36,17 +38,20 @@ def accuracy_map(
         items: the items shown at every place; resized to the canvas's item size.
         rows: rows of the places; 19 evenly spaced ones if not given.
         columns: columns of the places; the same as the rows if not given.
-        batch: canvases in one forward pass; by their size if not given.
-        exact_path: see ``propagation.Propagator``; or one of this model and canvas, whose ``path``
-            then says which was taken. With ``"auto"``, maps of fewer than 2^23 pixels are plain.
+        batch_size: canvases in one forward pass; by their size if not given.
+        exact_path: see ``propagation.Propagator``. With ``"auto"``, maps of fewer than 2^23 pixels
+            are plain.
+        precision: ``"float32"``, or ``"bfloat16"``, mixed with float32.
+        propagator: one of this model and canvas, in the place of ``exact_path``; its ``path`` then
+            says which was taken.
 
     Returns:
         float64 (rows, columns), from 0 to 1.
 
     Raises:
         PlaceError: when the grid leaves the canvas.
-        ValueError: when the model has fewer outputs than the items have classes, or
-            ``exact_path`` is of another model or canvas.
+        ValueError: when the model has fewer outputs than the items have classes, the precision is
+            another, or the propagator is of another model or canvas.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     rows = canvas.test_grid() if rows is None else rows
@@ -56,16 +61,15 @@ def accuracy_map(
     device = device_of(model)
     images, labels = items.images.to(device), items.labels.to(device)
     n, total = len(items), len(items) * len(places)
-    if isinstance(exact_path, str):
-        exact_path = Propagator(model, canvas, exact_path)
-    forward = exact_path
+    forward = propagator or Propagator(model, canvas, exact_path)
     if forward.model is not model or forward.canvas is not canvas:
-        raise ValueError("exact_path is a Propagator of another model or canvas")
+        raise ValueError("propagator is of another model or canvas")
     short = forward.exact_path == "auto" and total * canvas.size[0] * canvas.size[1] < SHORT
     if short:
         forward.path, forward.reason = "plain", "the map is too short to find out what pays"
     right = torch.empty(total, dtype=torch.bool, device=device)
-    with torch.inference_mode(), evaluating(model), autocast(device), forward.fixed_weights():
+    cast = autocast(device, precision)
+    with torch.inference_mode(), evaluating(model), cast, forward.fixed_weights():
         # Windows are smallest where a batch shares its place, or else its row; but a few items of
         # another window size cost more than that saves.
         few = 100 if device.type == "cpu" else 3200
@@ -79,7 +83,7 @@ def accuracy_map(
         propagates = forward.path == "propagate"
         batches = batches if propagates else (torch.arange(total),)
         chunk = chunk_size(canvas.item if propagates else canvas.size, device)
-        for index in (part for each in batches for part in each.split(batch or chunk)):
+        for index in (part for each in batches for part in each.split(batch_size or chunk)):
             item = (index % n).to(device)
             logits = forward(images[item], places[index // n])
             if logits.shape[1] < len(items.classes):

@@ -1065,24 +1065,30 @@ def test_forty_steps_drift_no_more_than_plain_does(noise):
     assert fast <= 2 * max(plain, turned)
 
 
-def test_fit_agrees_on_both_paths_and_records_which(noise, exact):
+def test_fit_agrees_on_both_paths_and_records_which(noise):
     items, records, learnt = noise(24, 4, 16), {}, {}
     for placement in (BENCH.one_location(), BENCH.fully_translated()):
         for path in ("plain", "propagate", "auto"):
             model = bench()
-            recipe = Recipe(steps=8, batch=12, goal=None)
+            recipe = Recipe(steps=8, batch_size=12, target_accuracy=None)
             records[path] = fit(model, BENCH, items, placement, recipe, exact_path=path)
             learnt[path] = weights(model)
-        assert [r.exact_path for r in records.values()] == ["plain", "propagate", "propagate"]
+        assert [r.path for r in records.values()] == ["plain", "propagate", "propagate"]
         assert (learnt["propagate"] - learnt["plain"]).abs().max() < 1e-4
         assert torch.equal(learnt["auto"], learnt["propagate"])
         assert records["plain"].accuracy == records["propagate"].accuracy
 
 
 @pytest.mark.parametrize(("items", "shared"), [(4, "nothing"), (20, "row"), (100, "place")])
-def test_accuracy_maps_agree_on_both_paths(noise, exact, items, shared):
+def test_accuracy_maps_agree_on_both_paths(noise, items, shared):
     items, model = noise(items, 4, 16), bench()
-    fit(model, BENCH, items, BENCH.one_location(), Recipe(steps=30, batch=12, rate=0.003))
+    fit(
+        model,
+        BENCH,
+        items,
+        BENCH.one_location(),
+        Recipe(steps=30, batch_size=12, learning_rate=0.003),
+    )
     rows, columns = (0, 24, 48), (0, 5, 17, 23, 30, 48)
     plain, *others = (
         accuracy_map(model, BENCH, items, rows, columns, batch, path)
@@ -1097,18 +1103,18 @@ def test_accuracy_maps_agree_on_both_paths(noise, exact, items, shared):
     forward._propagate = lambda images, places, *rest: (
         seen.append([len(set(axis)) for axis in places.T.tolist()]) or call(images, places, *rest)
     )
-    assert (accuracy_map(model, BENCH, items, rows, columns, exact_path=forward) == plain).all()
+    assert (accuracy_map(model, BENCH, items, rows, columns, propagator=forward) == plain).all()
     expected = {"nothing": [3, 6], "row": [1, 6], "place": [1, 1]}[shared]
     assert seen[-1] == expected
 
 
-def test_a_long_accuracy_map_propagates_by_itself(noise, exact):
+def test_a_long_accuracy_map_propagates_by_itself(noise):
     items, model = noise(48, 4, 16), bench()
     forward = Propagator(model, BENCH)
     grid = range(0, 49, 7)
     found = {}
     for rows, path in ((grid[:6], "plain"), (grid, "propagate"), (grid[:6], "plain")):
-        found[path] = accuracy_map(model, BENCH, items, rows, exact_path=forward)
+        found[path] = accuracy_map(model, BENCH, items, rows, propagator=forward)
         assert forward.path == path and (path == "propagate") == (forward.reason == "")
     whole = accuracy_map(model, BENCH, items, grid, exact_path="plain")
     assert (found["propagate"] == whole).all() and (found["plain"] == whole[:6, :6]).all()
@@ -1118,4 +1124,4 @@ def test_a_map_is_not_made_with_the_path_of_another_network(noise):
     model = bench()
     for forward in (Propagator(bench(), BENCH), Propagator(model, Canvas(64, 16))):
         with pytest.raises(ValueError, match="another model or canvas"):
-            accuracy_map(model, BENCH, noise(4, 4, 16), (0,), exact_path=forward)
+            accuracy_map(model, BENCH, noise(4, 4, 16), (0,), propagator=forward)

@@ -39,7 +39,7 @@ class Upper(nn.Module):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_map_equals_one_canvas_at_a_time(noise, exact, channels):
+def test_a_map_equals_one_canvas_at_a_time(noise, channels):
     items, model = noise(25, 5, channels=channels), Random(5, channels)
     rows, columns = (0, 3, 6), (1, 4)
     expected = np.zeros((3, 2))
@@ -84,6 +84,16 @@ def test_the_network_is_measured_in_evaluation_mode_and_left_as_it_was(noise, tr
     found = accuracy_map(model, CANVAS, noise(2).take(torch.tensor([0, 0, 1])), (0, 6))
     assert np.allclose(found, np.full((2, 2), 2 / 3))
     assert model.training is training
+
+
+def test_the_precision_of_a_map_is_asked_for(noise):
+    seen, model = [], Random(2)
+    model.layer.register_forward_hook(lambda m, x, y: seen.append(y.dtype))
+    for precision in ("float32", "bfloat16"):
+        accuracy_map(model, CANVAS, noise(2), (0,), precision=precision)
+        assert seen[-1] == getattr(torch, precision)
+    with pytest.raises(ValueError, match="precision must be float32 or bfloat16, not 'half'"):
+        accuracy_map(model, CANVAS, noise(2), (0,), precision="half")
 
 
 def test_a_network_with_too_few_outputs_is_refused(noise):
