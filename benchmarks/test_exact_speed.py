@@ -25,8 +25,8 @@ from invlib.data.canvas import Canvas, Pair, Placement, paper_grid
 from invlib.data.items import ItemSet
 from invlib.devices import chunk_size, has_bf16, seeded
 from invlib.exact.dense import Scanner
-from invlib.exact.layers import counted
 from invlib.exact.propagation import Propagator
+from invlib.exact.trial import counted
 from invlib.models import TRACKING, squeezenet, tracking, vgg
 
 CPU = torch.device("cpu")

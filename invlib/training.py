@@ -8,10 +8,10 @@ nothing about other places.
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,8 @@ from torch.nn.functional import cross_entropy
 from invlib.data.canvas import Canvas, Placement
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, chunk_size, device_of, mixed, seeded
-from invlib.exact.layers import output, trains_batch_norm, viewers
 from invlib.exact.propagation import Propagator
+from invlib.exact.trial import output, trains_batch_norm
 from invlib.progress import bar
 
 
@@ -120,7 +120,7 @@ def fit(
         What came of it. The model is left in training mode.
 
     Raises:
-        ValueError: when the model has fewer outputs than the items have classes.
+        ValueError: when the model gives no logits, or fewer than the items have classes.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     recipe = recipe or Recipe()
@@ -130,78 +130,129 @@ def fit(
     images, labels = items.images.to(device), items.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     sample = balanced(items.labels)
-    chance_loss = recipe.chance * math.log(len(items.classes))
-    if model not in viewers:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
-    forward: Callable[..., Tensor] = partial(output, model)
+    forward: Callable[..., Any] = partial(output, model)
     path, chunk = "plain", chunk_size(canvas.size, device)
     if isinstance(placement, Placement):
-        forward = Propagator(model, placement.canvas, exact_path)
-        first = placement.places(
-            items.labels[: recipe.batch_size], torch.Generator().manual_seed(seed)
-        )
-        path = forward.choose(images[: recipe.batch_size], first)
+        forward, n = Propagator(model, placement.canvas, exact_path), recipe.batch_size
+        places = placement.places(items.labels[:n], torch.Generator().manual_seed(seed))
+        path = forward.choose(images[:n], places, recipe.steps * n)
         chunk = chunk_size(canvas.item, device) if path == "propagate" else chunk
     if trains_batch_norm(model):
         chunk = recipe.batch_size  # its statistics are of the whole batch
-    recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
-    outcome, held, stuck, step, accuracy = "steps", -1, 0, 0, math.nan
+    stop = Stopping(recipe, len(items.classes))
     began = time.perf_counter()
     with seeded(seed), bar(total=recipe.steps, desc=label or "fit", unit="step") as progress:
-        for step in range(1, recipe.steps + 1):
-            if step <= recipe.warmup:
-                optimiser.param_groups[0]["lr"] = recipe.learning_rate * step / recipe.warmup
+        while not stop.outcome:
+            if stop.steps < recipe.warmup:
+                rate = recipe.learning_rate * (stop.steps + 1) / recipe.warmup
+                optimiser.param_groups[0]["lr"] = rate
             index = sample(recipe.batch_size, generator)
-            x, target = images[index.to(device)], items.labels[index]
-            if isinstance(placement, Placement):
-                inputs: tuple[Tensor, ...] = x, placement.places(target, generator)
-            else:
-                inputs = (placement.draw(x, target, generator),)
-            y = labels[index.to(device)]
-            loss = right = 0.0
-            for *part, target in zip(*(each.split(chunk) for each in (*inputs, y)), strict=True):
-                with autocast(device, recipe.precision):
-                    logits = forward(*part)
-                if logits.shape[1] < len(items.classes):
-                    raise ValueError(
-                        f"{items.name} has {len(items.classes)} classes, "
-                        f"the model gives {logits.shape[1]} logits"
-                    )
-                share = cross_entropy(logits.float(), target, reduction="sum") / recipe.batch_size
-                share.backward()
-                loss += float(share.detach())
-                right += float((logits.argmax(1) == target).sum())
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            recent.append((loss, right / recipe.batch_size))
-            if not math.isfinite(recent[-1][0]):
-                outcome = "diverged"
-                break
-            running, accuracy = (sum(each) / len(recent) for each in zip(*recent, strict=True))
-            full = len(recent) == recipe.window
-            held = (
-                held + 1
-                if recipe.target_accuracy and full and accuracy >= recipe.target_accuracy
-                else -1
+            x, drawn = images[index.to(device)], items.labels[index]
+            inputs = (
+                (x, placement.places(drawn, generator))
+                if isinstance(placement, Placement)
+                else (placement.draw(x, drawn, generator),)
             )
-            stuck = stuck + 1 if running > chance_loss else 0
-            if held >= recipe.hold:
-                outcome = "reached"
-                break
-            if stuck >= recipe.patience:
-                outcome = "collapsed"
-                break
-            if step % 10 == 0:
-                speed = step * recipe.batch_size / (time.perf_counter() - began)
+            batch = (*inputs, labels[index.to(device)])
+            stop.seen(*_step(forward, optimiser, items, batch, chunk, recipe))
+            if stop.steps % 10 == 0:
+                speed = stop.steps * recipe.batch_size / (time.perf_counter() - began)
                 progress.set_postfix_str(
-                    f"loss {running:.3f}, accuracy {accuracy:.1%}, {speed:,.0f} images/s",
+                    f"loss {stop.loss:.3f}, accuracy {stop.accuracy:.1%}, {speed:,.0f} images/s",
                     refresh=False,
                 )
                 progress.update(10)
     seconds = time.perf_counter() - began
-    return Training(outcome, step, accuracy, seconds, recipe.precision, path, recipe)
+    return Training(
+        stop.outcome, stop.steps, stop.accuracy, seconds, recipe.precision, path, recipe
+    )
+
+
+def _step(
+    forward: Callable[..., Any],
+    optimiser: torch.optim.Optimizer,
+    items: ItemSet,
+    batch: Sequence[Tensor],
+    chunk: int,
+    recipe: Recipe,
+) -> tuple[float, float]:
+    """A step of the optimiser on a batch (inputs and labels), and its mean loss and accuracy."""
+    seen = []
+    for *inputs, labels in zip(*(each.split(chunk) for each in batch), strict=True):
+        with autocast(labels.device, recipe.precision):
+            logits = logits_of(forward(*inputs), items)
+        loss = cross_entropy(logits.float(), labels, reduction="sum") / recipe.batch_size
+        loss.backward()
+        seen.append(torch.stack([loss.detach(), (logits.argmax(1) == labels).sum()]))
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+    losses, right = zip(*torch.stack(seen).tolist(), strict=True)
+    return sum(losses), sum(right) / recipe.batch_size
+
+
+def logits_of(out: Any, items: ItemSet) -> Tensor:
+    """A network's output, if it can be an answer about these items.
+
+    Raises:
+        ValueError: when it is not one tensor (n, at least the classes).
+    """
+    n = len(items.classes)
+    if not isinstance(out, Tensor) or out.ndim != 2:
+        found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+        raise ValueError(
+            f"expected logits (n, classes) from the model, found {found}: wrap it in a module "
+            "that returns these alone"
+        )
+    if out.shape[1] < n:
+        raise ValueError(f"{items.name} has {n} classes, the model gives {out.shape[1]} logits")
+    return out
+
+
+class Stopping:
+    """When a training stops.
+
+    Args:
+        recipe: its settings.
+        classes: how many there are.
+
+    Attributes:
+        steps: seen so far.
+        loss: running loss over the recipe's window.
+        accuracy: running accuracy, a fraction.
+        outcome: as in ``Training``; empty while it goes on.
+    """
+
+    def __init__(self, recipe: Recipe, classes: int) -> None:
+        self.recipe, self.chance = recipe, recipe.chance * math.log(classes)
+        self.recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
+        self.steps, self.loss, self.accuracy = 0, math.nan, math.nan
+        self.outcome = "" if recipe.steps else "steps"
+        self.held, self.stuck = -1, 0
+
+    def seen(self, loss: float, accuracy: float) -> None:
+        """Take in one step's mean loss and accuracy."""
+        recipe = self.recipe
+        self.steps += 1
+        if not math.isfinite(loss):
+            self.outcome = "diverged"
+            return
+        self.recent.append((loss, accuracy))
+        self.loss, self.accuracy = (
+            sum(each) / len(self.recent) for each in zip(*self.recent, strict=True)
+        )
+        full = len(self.recent) == recipe.window
+        reached = recipe.target_accuracy and full and self.accuracy >= recipe.target_accuracy
+        self.held = self.held + 1 if reached else -1
+        self.stuck = self.stuck + 1 if self.loss > self.chance else 0
+        if self.held >= recipe.hold:
+            self.outcome = "reached"
+        elif self.stuck >= recipe.patience:
+            self.outcome = "collapsed"
+        elif self.steps == recipe.steps:
+            self.outcome = "steps"
 
 
 def balanced(labels: Tensor) -> Callable[[int, torch.Generator | None], Tensor]:

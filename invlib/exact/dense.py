@@ -1,13 +1,13 @@
 """A network's outputs for all shifts of an image in one pass.
 
-Every shifted input is a window (a *frame*) of one larger canvas. A layer without padding sees
-nothing outside its frame, so run on the canvas it gives the maps of all shifts at once. A stride s
+Every shifted input is a window (a *frame*) of one larger *sheet*. A layer without padding sees
+nothing outside its frame, so run on the sheet it gives the maps of all shifts at once. A stride s
 keeps every s-th cell; which ones depends on the shift, so the layer is run with stride 1, and the
 s x s phases of its output, *fragments*, stand side by side in the batch. Nothing is computed twice
 and nothing is approximated, also where the frame cuts the image off.
 
 A layer with padding puts zeros at the border of each frame, which the canvas does not have. Only
-the first may look beyond its frame, and only where the canvas is zero there too: the shifts for
+the first may look beyond its frame, and only where the sheet is zero there too: the shifts for
 which this does not hold are found and computed one by one.
 
 References: Giusti et al. 2013, "Fast image scanning with deep max-pooling convolutional neural
@@ -15,7 +15,6 @@ networks".
 """
 
 import difflib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -25,40 +24,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from invlib.devices import chunk_size, seeded
-from invlib.exact.layers import (
-    Join,
-    Local,
-    NotTraced,
-    Pair,
-    Pointwise,
-    Walk,
-    agree,
-    counted,
-    hooked,
-    output,
-    viewers,
-)
-from invlib.exact.propagation import PATHS, PathError, PlainPath
-
-SAVING = 1.05
-"""``auto`` scans where it saves at least so many times the operations."""
+from invlib.devices import chunk_size
+from invlib.exact.choice import PathError, Shortcut
+from invlib.exact.layers import Join, Known, Local, NotTraced, Pair, Pointwise
+from invlib.exact.trial import counted, output
 
 
 @dataclass(frozen=True, eq=False)
-class Fragments:
+class Fragments(Known):
     """The feature maps of all shifts of some images.
 
-    The frame of shift (dy, dx) starts at cell (shifts - dy, shifts - dx) of the canvas.
+    The frame of shift (dy, dx) starts at cell (shifts - dy, shifts - dx) of the sheet.
 
     Attributes:
         data: the fragments (phases * n, channels, rows, columns).
-        phases: first cell (row, column) of each fragment, in cells of the canvas.
-        stride: cells of the canvas from one cell of a fragment to the next, by axis.
+        phases: first cell (row, column) of each fragment, in cells of the sheet.
+        stride: cells of the sheet from one cell of a fragment to the next, by axis.
         frame: cells of one shift's map, by axis.
         shifts: the largest shift.
         starts: first cells of the frames that are asked for, int64 (frames, 2).
-        fill: what the canvas holds around the images, by channel; None behind the first layer.
+        fill: what the sheet holds around the images, by channel; None behind the first layer.
         lazy: whether ``data`` still waits for its ReLU.
     """
 
@@ -73,14 +58,14 @@ class Fragments:
 
     @classmethod
     def of(cls, images: Tensor, shifts: int, fill: Tensor) -> "Fragments":
-        """Images float (n, channels, height, width), each in the middle of its canvas."""
+        """Images float (n, channels, height, width), each in the middle of its sheet."""
         n, channels, height, width = images.shape
-        canvas = fill.view(1, -1, 1, 1).repeat(n, 1, height + 2 * shifts, width + 2 * shifts)
-        canvas = canvas.to(memory_format=torch.channels_last)
-        canvas[:, :, shifts : shifts + height, shifts : shifts + width] = images
+        sheet = fill.view(1, -1, 1, 1).repeat(n, 1, height + 2 * shifts, width + 2 * shifts)
+        sheet = sheet.to(memory_format=torch.channels_last)
+        sheet[:, :, shifts : shifts + height, shifts : shifts + width] = images
         start = torch.arange(2 * shifts, -1, -1, device=images.device)
         starts = torch.cartesian_prod(start, start)
-        return cls(canvas, [(0, 0)], (1, 1), (height, width), shifts, starts, fill)
+        return cls(sheet, [(0, 0)], (1, 1), (height, width), shifts, starts, fill)
 
     def whole(self) -> Tensor:
         """The maps of each image's frames: (n * frames, channels, *frame)."""
@@ -103,13 +88,13 @@ class Fragments:
         maps = (F.relu(data) if self.lazy else data).unflatten(0, self.stride)
         for dim, frame in enumerate(self.frame, 4):
             maps = maps.unfold(dim, frame, 1)
-        # The frame of canvas row r starts in the fragment of phase r mod stride, at r // stride.
+        # The frame of sheet row r starts in the fragment of phase r mod stride, at r // stride.
         (y, x), (down, right) = starts.unbind(1), self.stride
         maps = maps.permute(2, 0, 4, 1, 5, 6, 7, 3)
         maps = maps[:, y % down, y // down, x % right, x // right]
         return maps.flatten(0, 1).permute(0, 3, 1, 2)
 
-    def local(self, layer: Local, align: Pair, known: Any) -> "Fragments | None":
+    def local(self, layer: Local, align: Pair, kept: Any) -> "Fragments | None":
         """Behind a neighbourhood layer; None where it looks at what a frame's border hides."""
         data, frame = self.data, self.frame
         if layer.padded:
@@ -153,19 +138,22 @@ class Fragments:
         stride *= step
         return frame, stride, -(-(2 * self.shifts + 1) // stride) - 1 + frame
 
-    def pointwise(self, layer: Pointwise, known: Any) -> "Fragments":
+    def pointwise(self, layer: Pointwise, kept: Any) -> "Fragments":
         """Behind a function of each value."""
         if layer.relu:
             return replace(self, fill=None, lazy=True)
         data = F.relu(self.data) if self.lazy else self.data
         return replace(self, data=layer.function(data), fill=None, lazy=False)
 
-    def joined(self, layer: Join, parts: "list[Fragments]", known: Any) -> None:
+    def joined(self, layer: Join, parts: "list[Fragments]", kept: Any) -> None:
         """Branches have no shortcut here."""
 
 
-class Scanner:
+class Scanner(Shortcut):
     """A layer's output for an image at all shifts.
+
+    One that is kept takes the network's code, and what it reads beside its weights, as they were
+    when the path was settled.
 
     Args:
         model: any network from images (n, channels, height, width).
@@ -185,6 +173,8 @@ class Scanner:
         ValueError: for a layer that does not exist (names the nearest ones), or shifts below 1.
     """
 
+    saving = 1.05
+
     def __init__(
         self,
         model: nn.Module,
@@ -193,19 +183,14 @@ class Scanner:
         fill: float | Sequence[float] = 0.0,
         exact_path: str = "auto",
     ) -> None:
-        if exact_path not in PATHS:
-            raise PathError(f"exact_path must be one of {', '.join(PATHS)}, not {exact_path!r}")
+        super().__init__(model, exact_path)
         names = [name for name, _ in model.named_modules() if name]
         if layer is not None and layer not in names:
             near = difflib.get_close_matches(layer, names, 5, 0.3) or names[:5]
             raise ValueError(f"no layer {layer!r}; the nearest names are {', '.join(near)}")
         if shifts < 1:
             raise ValueError(f"shifts must be at least 1, not {shifts}")
-        self.model, self.layer, self.shifts, self.fill = model, layer, shifts, fill
-        self.exact_path = exact_path
-        self.path: str | None = "plain" if exact_path == "plain" else None
-        self.reason = "asked for" if exact_path == "plain" else ""
-        self._walk: Walk | None = None
+        self.layer, self.shifts, self.fill = layer, shifts, fill
 
     def __call__(self, images: Tensor) -> Tensor:
         """The layer's output for each image and shift.
@@ -220,14 +205,8 @@ class Scanner:
             ValueError: when a shift moves the whole image out, or the layer is not used just once.
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
-        smallest = min(images.shape[2:])
-        if self.shifts >= smallest:
-            raise ValueError(
-                f"shifts must be from 1 to {smallest - 1} for images of "
-                f"{images.shape[2]} x {images.shape[3]} pixels, not {self.shifts}"
-            )
         if self.path is None:
-            self._choose(images[:1])
+            self.choose(images)
         start, count = self._start(images), 2 * self.shifts + 1
         if self.path == "plain":
             return self._plain(start).view(len(images), count, count, -1)
@@ -238,55 +217,67 @@ class Scanner:
             out[i][wrong[i]] = self._plain(replace(start, data=start.data[i : i + 1], starts=cut))
         return out
 
-    def _choose(self, image: Tensor) -> None:
-        """Settle the path on one image."""
-        try:
-            if hooked(self.model):
-                raise PathError("forward hooks are to see whole maps")
-            with seeded(1):  # Not the seed of the comparison, which finds what is drawn here.
-                self._walk = Walk(self.model)
-            if self.layer is not None and self.layer not in self._walk.outputs:
-                raise NotTraced(f"the output of {self.layer} is not one tensor")
-            start, cut = self._start(image), self._cuts(image)[0]
-            some = torch.zeros_like(cut)
-            some[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
-            few = replace(start, starts=start.starts[(some & ~cut).flatten()])
-            # More frames beside them: an answer that depends on its batch shows.
-            more = replace(
-                few, starts=torch.cat([few.starts, few.starts[:1].expand_as(few.starts)])
-            )
-            try:
-                scanned, dense = counted(lambda: self._scan(few))
-                beside, both = counted(lambda: self._scan(more))
-            except (RuntimeError, TypeError, IndexError) as error:
-                self._plain(few)  # What plain cannot do is said by it.
-                raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
-            plain, each = counted(lambda: self._plain(few))
-            if not agree([plain, plain], [scanned, beside[: len(plain)]]):
-                raise PathError(
-                    f"{type(self.model).__name__} does not give the same numbers on both paths; "
-                    "is something in it random, or a state that changes?"
-                )
-        except (NotTraced, PathError) as error:
-            if self.exact_path == "propagate":
-                raise PathError(f"cannot scan: {error}") from error
-            self.path, self.reason = "plain", str(error)
-            warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=4)
-            return
-        frames, n = len(start.starts), len(few.starts)
+    def choose(self, images: Tensor, samples: int | None = None) -> str:
+        """Settle the path for images like these; the first call does it where nobody did.
+
+        Args:
+            images: as for a call.
+            samples: how many there will be in all, if that is known: work that is sooner done than
+                it is found out what pays is plain under ``"auto"``.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: as a call.
+            PathError: under ``"propagate"``, where it is not possible: says why.
+        """
+        start = self._start(images[:1])
+        return self._settle(samples and samples * len(start.starts), start, images[:1])
+
+    def _sample(self, start: Fragments, image: Tensor) -> Tensor:
+        return self._plain(replace(start, starts=start.starts[:1]))
+
+    def _saved(self, start: Fragments, image: Tensor) -> float:
+        assert self._walk is not None
+        if self.layer is not None and self.layer not in self._walk.outputs:
+            raise NotTraced(f"the output of {self.layer} is not one tensor")
+        cut = self._cuts(image)[0]
+        some = torch.zeros_like(cut)
+        some[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
+        few = replace(start, starts=start.starts[(some & ~cut).flatten()])
+        # More frames beside them: an answer that depends on its batch shows.
+        more = replace(few, starts=torch.cat([few.starts, few.starts[:1].expand_as(few.starts)]))
+        n = len(few.starts)
+
+        def plain() -> tuple[list[Tensor], int]:
+            out, operations = counted(lambda: self._plain(few))
+            return [out, out], operations
+
+        def fast() -> tuple[list[Tensor], tuple[int, int]]:
+            out, operations = counted(lambda: self._scan(few))
+            beside, both = counted(lambda: self._scan(more))
+            return [out, beside[:n]], (operations, both)
+
+        each, (one, both) = self._compared(plain, fast)
         # What one more frame takes, and what all share.
-        own, whole = (both - dense) / n, each / n * frames
-        shared = dense - own * n
-        saving = whole / max(1, shared + own * frames + each / n * int(cut.sum()))
-        self.path, self.reason = "propagate", ""
-        if saving < SAVING:
-            self.path = "plain"
-            self.reason = f"scanning would save {saving:.2f} times the operations only"
-            if self.exact_path == "propagate":
-                self.path = None
-                raise PathError(f"{self.reason}: its first layers see a border")
+        frames, own = len(start.starts), (both - one) / n
+        alone = each / n * int(cut.sum())
+        saved = each / n * frames / max(1, one - own * n + own * frames + alone)
+        if self.exact_path == "propagate" and saved < self.saving:
+            raise PathError(
+                f"the shortcut would save {saved:.2f} times the operations only: "
+                "its first layers see a border"
+            )
+        return saved
 
     def _start(self, images: Tensor) -> Fragments:
+        smallest = min(images.shape[2:])
+        if self.shifts >= smallest:
+            raise ValueError(
+                f"shifts must be from 1 to {smallest - 1} for images of "
+                f"{images.shape[2]} x {images.shape[3]} pixels, not {self.shifts}"
+            )
         fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
         return Fragments.of(images, self.shifts, fill.expand(images.shape[1]))
 
@@ -299,20 +290,24 @@ class Scanner:
 
     def _plain(self, start: Fragments) -> Tensor:
         """The same, one frame after the other."""
-        seen: list[Tensor] = []
+        seen: list[Any] = []
         module = self.model.get_submodule(self.layer) if self.layer else self.model
         # A later layer may work in place.
-        hook = module.register_forward_hook(lambda m, x, y: seen.append(y.clone()))
+        hook = module.register_forward_hook(
+            lambda m, x, y: seen.append(y.clone() if isinstance(y, Tensor) else y)
+        )
         try:
             for count, (frames,) in enumerate(Fragments.pieces([start]), 1):
-                known = self.model in viewers
                 output(self.model, frames.contiguous(memory_format=torch.channels_last))
-                if self.model in viewers and not known:
-                    del seen[count - 1 : -1]  # of the attempt that found it out
                 if len(seen) != count:
                     raise ValueError(
                         f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
                         "expected a layer that is used once"
+                    )
+                if not isinstance(seen[-1], Tensor):
+                    raise ValueError(
+                        f"expected one tensor from {self.layer or 'the network'}, found "
+                        f"{type(seen[-1]).__name__}: name a layer that gives one"
                     )
         finally:
             hook.remove()

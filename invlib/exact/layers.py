@@ -7,22 +7,23 @@ ordinary tensor, and the network goes on as it is.
 """
 
 import operator
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.modules.pooling import _AvgPoolNd, _MaxPoolNd
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
-from invlib.devices import seeded
+from invlib.exact.trial import Rows, of_the_batch, untouched
 
 Pair = tuple[int, int]
 
@@ -86,12 +87,37 @@ class Join:
 Layer = Local | Pointwise | Join
 
 
+class Known(ABC):
+    """Feature maps that are known in part; each method gives the value behind a layer."""
+
+    @abstractmethod
+    def local(self, layer: Local, align: Pair, kept: Any) -> "Known | None":
+        """Behind a neighbourhood layer; None where there is no shortcut."""
+
+    @abstractmethod
+    def pointwise(self, layer: Pointwise, kept: Any) -> "Known":
+        """Behind a function of each value."""
+
+    @abstractmethod
+    def joined(self, layer: Join, parts: "list[Any]", kept: Any) -> "Known | None":
+        """Joined with others (itself among them); None where there is no shortcut."""
+
+    @abstractmethod
+    def whole(self) -> Tensor:
+        """The whole maps."""
+
+    def keep(self) -> Any:
+        """What of it is the same for all inputs, given as ``kept`` the next time."""
+        return None
+
+    @staticmethod
+    def pieces(values: "list[Any]") -> Iterator[list[Tensor]] | None:
+        """The whole maps of several values, a few at a time; None where they may be had at once."""
+        return None
+
+
 class Walk(fx.Interpreter):
     """Runs a network's operations, as they are in its present mode, on a value known in part.
-
-    The value has the methods ``local``, ``pointwise`` and ``joined``, which give the value behind a
-    layer of that kind (None where there is no shortcut), and ``whole``, which gives the whole maps.
-    Where these are many, ``pieces`` gives a few at a time, of several values at once.
 
     Args:
         model: the network.
@@ -105,27 +131,33 @@ class Walk(fx.Interpreter):
         stopped: where the last run met its first operation without a rule.
 
     Raises:
-        NotTraced: where torch.fx cannot follow the code.
+        NotTraced: where torch.fx cannot follow the code, or a trace would freeze what the code does
+            anew each time.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        tracer = _Tracer()
-        own = set(vars(model))
-        try:
-            graph = tracer.trace(model)
-        except Exception as error:  # whatever a forward does with a proxy
-            raise NotTraced(f"torch.fx cannot trace {type(model).__name__}: {error}") from error
-        finally:
-            constants = set(vars(model)) - own
-            for name in constants:
-                delattr(model, name)
+        tracer, name = _Tracer(), type(model).__name__
+        if "forward" in vars(model):
+            raise NotTraced(f"{name} has a forward that its class does not know")
+        with untouched(model) as done:
+            try:
+                with tracer.made:
+                    graph = tracer.trace(model)
+            except NotTraced:
+                raise
+            except Exception as error:  # whatever a forward does with a proxy
+                raise NotTraced(f"torch.fx cannot trace {name}: {error}") from error
         inputs = [n for n in graph.nodes if n.op == "placeholder" and not n.args]
-        if constants or len(inputs) != 1:
-            raise NotTraced(
-                f"{type(model).__name__} makes tensors of its own or has not just one input"
-            )
+        if "draws random numbers" in done:
+            raise NotTraced(f"{name} draws random numbers that its layers do not see")
+        if tracer.made.tensors or any("_tensor_constant" in each for each in done):
+            raise NotTraced(f"{name} makes tensors of its own")
+        if done:
+            raise NotTraced(f"{name} {done[0]} as it runs")
+        if len(inputs) != 1:
+            raise NotTraced(f"{name} has not just one input")
         super().__init__(model, graph=graph)
-        self.outputs, modules = tracer.outputs, self.submodules
+        self.outputs, self.form, modules = tracer.outputs, tracer.form, self.submodules
         found = ((node, _describe(node, modules)) for node in graph.nodes)
         self.layers: dict[fx.Node, Layer] = {node: layer for node, layer in found if layer}
         self.spatial = {
@@ -136,7 +168,7 @@ class Walk(fx.Interpreter):
         }
         self.align = {node: self._pooling_behind(node) for node in self.layers}
         self.stopped: fx.Node | None = None
-        self.known: dict[fx.Node, Any] | None = None
+        self.kept: dict[fx.Node, Any] | None = None
 
     def looks_further(self, node: fx.Node) -> bool:
         """Whether a neighbourhood layer comes after a node, or the node is one."""
@@ -155,66 +187,69 @@ class Walk(fx.Interpreter):
         return 1, 1
 
     def run(  # type: ignore[override]
-        self, x: Any, until: fx.Node | None = None, known: dict[fx.Node, Any] | None = None
+        self, x: Any, until: fx.Node | None = None, kept: dict[fx.Node, Any] | None = None
     ) -> Any:
         """The network's output, or the value behind a node.
 
         Args:
             x: the input.
             until: the node.
-            known: node -> what the value's class keeps of it between runs.
+            kept: node -> what its value keeps between runs.
         """
-        self.env, self.args_iter, self.known, self.stopped = {}, iter([x]), known, None
+        self.env, self.args_iter, self.kept, self.stopped = {}, iter([x]), kept, None
         try:
-            return self._run(list(self.graph.nodes), until)
+            with Rows():
+                return self._run(list(self.graph.nodes), until)
         finally:
-            self.env, self.args_iter, self.known = {}, iter(()), None
+            self.env, self.args_iter, self.kept = {}, iter(()), None
 
     def _run(self, nodes: list[fx.Node], until: fx.Node | None) -> Any:
         for i, node in enumerate(nodes):
-            held = [n for n in node.all_input_nodes if hasattr(self.env[n], "whole")]
+            held = [n for n in node.all_input_nodes if isinstance(self.env[n], Known)]
             value = self._shortcut(node, held) if held else None
             if held and value is None:
                 if node not in self.layers:
                     self.stopped = self.stopped or node
-                if hasattr(self.env[held[0]], "pieces"):
-                    return self._in_pieces(self.env[held[0]].pieces, nodes[i:], until)
+                every = {id(v): v for v in self.env.values() if isinstance(v, Known)}
+                pieces = self.env[held[0]].pieces(list(every.values()))
+                if pieces is not None:
+                    return self._in_pieces(every, pieces, nodes[i:], until)
                 for each in held:  # From here on it is plain, also for the others who use it.
-                    if hasattr(self.env[each], "whole"):
+                    if isinstance(self.env[each], Known):
                         self._replace(self.env[each], self.env[each].whole())
             value = self.env[node] = self.run_node(node) if value is None else value
-            if node.op == "output" or node is until:
+            if node.op == "output":  # torch.fx has containers of its own
+                return tree_unflatten(tree_leaves(value), self.form)
+            if node is until:
                 return value
             for used in self.user_to_last_uses.get(node, []):
                 del self.env[used]
 
-    def _in_pieces(self, pieces: Any, nodes: list[fx.Node], until: fx.Node | None) -> Any:
+    def _in_pieces(self, every: Any, pieces: Any, nodes: list[fx.Node], until: Any) -> Any:
         """The rest of the run, for a part of the whole maps at a time."""
-        env = self.env
-        held = {id(value): value for value in env.values() if hasattr(value, "pieces")}
-        outputs = []
-        for maps in pieces(list(held.values())):
-            part = dict(zip(held, maps, strict=True))
+        env, outputs = self.env, []
+        for maps in pieces:
+            part = dict(zip(every, maps, strict=True))
             self.env = {node: part.get(id(value), value) for node, value in env.items()}
             outputs.append(self._run(nodes, until))
         return torch.cat(outputs)
 
-    def _shortcut(self, n: fx.Node, held: list[fx.Node]) -> Any:
+    def _shortcut(self, n: fx.Node, held: list[fx.Node]) -> Known | None:
         layer = self.layers.get(n)
         if layer is None or len(held) < len(n.all_input_nodes):
             return None
-        known = None if self.known is None else self.known.get(n)
+        kept = None if self.kept is None else self.kept.get(n)
         value = self.env[held[0]]
         if isinstance(layer, Local):
-            out = value.local(layer, self.align[n], known)
+            out = value.local(layer, self.align[n], kept)
         elif isinstance(layer, Pointwise):
-            out = value.pointwise(layer, known)
+            out = value.pointwise(layer, kept)
         else:
             parts = tree_leaves(n.args[0] if isinstance(n.args[0], list | tuple) else n.args)
-            out = value.joined(layer, [self.env[node] for node in parts], known)
-        if out is not None and self.known is not None:
-            self.known[n] = out.background
-        if out is not None and _in_place(n, self.module):
+            out = value.joined(layer, [self.env[node] for node in parts], kept)
+        if out is not None and self.kept is not None:
+            self.kept[n] = out.keep()
+        if out is not None and not isinstance(layer, Local) and _in_place(n, self.module):
             self._replace(value, out)
         return out
 
@@ -224,10 +259,41 @@ class Walk(fx.Interpreter):
                 self.env[node] = new
 
 
+class _Made(TorchFunctionMode):
+    """Inside, it is noted whether a tensor is computed, and not only its proxy."""
+
+    tensors = False
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        self.tensors |= isinstance(out, Tensor)
+        return out
+
+
 class _Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.outputs: dict[str, fx.Node] = {}
+        self.made, self.form, self.modes = _Made(), tree_structure(0), _modes()
+
+    def create_args_for_root(self, *args: Any, **kwargs: Any) -> Any:
+        fn, inputs = super().create_args_for_root(*args, **kwargs)
+
+        def noted(*args: Any) -> Any:
+            out = fn(*args)
+            self.form = tree_structure(out)
+            return out
+
+        return noted, inputs
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if _modes() != self.modes:
+            raise NotTraced(
+                f"{type(self.root).__name__} turns gradients or precision on or off on the way"
+            )
+        return super().create_node(*args, **kwargs)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         out = super().call_module(m, forward, args, kwargs)
@@ -236,10 +302,18 @@ class _Tracer(fx.Tracer):
         return out
 
 
+def _modes() -> tuple[Any, ...]:
+    kinds = [(torch.is_autocast_enabled(k), torch.get_autocast_dtype(k)) for k in ("cpu", "cuda")]
+    return torch.is_grad_enabled(), torch.is_inference_mode_enabled(), kinds
+
+
 _POINTWISE = (
-    nn.Identity, nn.LeakyReLU, nn.ReLU6, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh
+    nn.Identity, nn.LeakyReLU, nn.ReLU6, nn.Hardtanh, nn.ELU, nn.GELU, nn.SiLU, nn.Mish,
+    nn.Hardswish, nn.Sigmoid, nn.Tanh,
 )  # fmt: skip
-_FUNCTIONS = (F.gelu, F.silu, F.leaky_relu, F.elu, torch.sigmoid, torch.tanh)
+_FUNCTIONS = (
+    F.gelu, F.silu, F.leaky_relu, F.relu6, F.hardtanh, F.elu, F.hardswish, torch.sigmoid, torch.tanh
+)  # fmt: skip
 _JOINS: dict[Any, Join] = {
     **dict.fromkeys((operator.add, operator.iadd, torch.add), Join(lambda x: x[0] + x[1])),
     **dict.fromkeys((torch.cat, torch.concat), Join(lambda x: torch.cat(x, 1), stacks=True)),
@@ -262,13 +336,16 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module]) -> Layer | None:
     if target in (F.max_pool2d, F.avg_pool2d):
         layer = nn.MaxPool2d if target is F.max_pool2d else nn.AvgPool2d
         return _describe_module(layer(*constants, **node.kwargs))  # type: ignore[arg-type]
-    if target in _FUNCTIONS and not node.kwargs.get("inplace"):
-        return Pointwise(lambda x: target(x, *constants, **node.kwargs))
+    if target in _FUNCTIONS:
+        copies = _in_place(node)  # The background may be needed again.
+        return Pointwise(lambda x: target(x.clone() if copies else x, *constants, **node.kwargs))
     return None
 
 
 def _describe_module(m: nn.Module) -> Layer | None:
-    kind = type(m)
+    kind = type(m).__base__ if is_parametrized(m) else type(m)
+    if "forward" in vars(m):
+        return None
     if isinstance(m, nn.Conv2d) and kind is nn.Conv2d and m.padding_mode == "zeros":
         left, right, top, bottom = m._reversed_padding_repeated_twice
         kernel, stride = _extent(m.kernel_size, m.dilation), _pair(m.stride)
@@ -304,10 +381,15 @@ def _describe_module(m: nn.Module) -> Layer | None:
     if kind is nn.ReLU:
         return Pointwise(F.relu, relu=True)
     if isinstance(m, _BatchNorm):
-        return Pointwise(m) if kind is nn.BatchNorm2d and not _of_the_batch(m) else None
-    if isinstance(m, nn.Dropout | nn.Dropout2d):
-        return None if m.training else Pointwise(m)
-    return Pointwise(m) if kind in _POINTWISE and not getattr(m, "inplace", False) else None
+        return Pointwise(m) if kind is nn.BatchNorm2d and not of_the_batch(m) else None
+    dropout = kind in (nn.Dropout, nn.Dropout2d) and not m.training
+    if not dropout and kind not in _POINTWISE:
+        return None
+    if not getattr(m, "inplace", False):
+        return Pointwise(m)
+    twin = copy(m)  # The background may be needed again.
+    twin.inplace = False  # type: ignore[assignment]
+    return Pointwise(twin)
 
 
 def spans(module: nn.Module | None) -> bool:
@@ -316,68 +398,13 @@ def spans(module: nn.Module | None) -> bool:
     return kind and getattr(module, "kernel_size", 1) not in (1, (1, 1))
 
 
-viewers: "WeakSet[nn.Module]" = WeakSet()
-"""The networks that were found to flatten maps with ``view``, which wants them row by row."""
-
-
-def output(model: nn.Module, x: Tensor) -> Any:
-    """A network's output; one that cannot do with channels last is turned to rows."""
-    if model not in viewers:
-        try:
-            return model(x)
-        except RuntimeError as error:
-            if "view size is not compatible" not in str(error):
-                raise
-        viewers.add(model)
-        with torch.inference_mode(False):  # The weights may be trained later.
-            for weight in model.parameters():
-                # With one channel both layouts are contiguous: a copy alone settles the strides.
-                weight.data = weight.data.clone(memory_format=torch.contiguous_format)
-    return model(x.clone(memory_format=torch.contiguous_format))
-
-
-def counted(call: Callable[[], Any]) -> tuple[Any, int]:
-    """What a call returns, always with the same random numbers, and its multiply-adds."""
-    with seeded(0), FlopCounterMode(display=False) as counter:
-        out = call()
-    return out, counter.get_total_flops() // 2
-
-
-def agree(a: Any, b: Any) -> bool:
-    """Whether two outputs are the same to half their digits; NaN agrees with anything."""
-    return all(
-        bool(
-            ((x - y).abs().max() <= torch.finfo(x.dtype).eps ** 0.5 * x.abs().max())
-            | x.isnan().any()
-        )
-        for x, y in zip(tree_leaves(a), tree_leaves(b), strict=True)
-    )
-
-
-def hooked(model: nn.Module) -> bool:
-    """Whether anybody wants to see what goes through a part of the network."""
-    return any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
-
-
-def trains_batch_norm(model: nn.Module) -> bool:
-    """Whether a normalisation takes its statistics from the batch, or keeps statistics of it."""
-    return any(
-        _of_the_batch(m)
-        if isinstance(m, _BatchNorm)
-        else isinstance(m, _InstanceNorm) and m.training and m.track_running_stats
-        for m in model.modules()
-    )
-
-
-def _of_the_batch(m: _BatchNorm) -> bool:
-    return m.training or m.running_mean is None
-
-
-def _in_place(node: fx.Node, model: nn.Module) -> bool:
-    if node.op == "call_module":
+def _in_place(node: fx.Node, model: nn.Module | None = None) -> bool:
+    """Whether a pointwise operation or a join changes its input."""
+    if model is not None and node.op == "call_module":
         return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
     name = str(getattr(node.target, "__name__", node.target))
-    return bool(node.kwargs.get("inplace")) or name.endswith("_") or name == "iadd"
+    flag = any(each is True for each in node.args)  # the only one such a function has
+    return flag or bool(node.kwargs.get("inplace")) or name.endswith("_") or name == "iadd"
 
 
 def _extent(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> Pair:

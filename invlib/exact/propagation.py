@@ -4,8 +4,7 @@
 numbers, or it is not done.
 """
 
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,40 +14,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from invlib.data.canvas import Canvas, Pair
-from invlib.devices import seeded
-from invlib.exact.layers import (
-    NotTraced,
-    Walk,
-    agree,
-    counted,
-    hooked,
-    output,
-    spans,
-    trains_batch_norm,
-)
+from invlib.devices import chunk_size
+from invlib.exact.choice import PathError, PlainPath, Shortcut
+from invlib.exact.layers import spans
+from invlib.exact.trial import counted, hooked, output
 from invlib.exact.windows import Windowed, item_axis
 
-PATHS = ("auto", "propagate", "plain")
-WORTHWHILE = 1.3
-"""``auto`` propagates where it saves at least so many times the operations."""
+__all__ = ["PathError", "PlainPath", "Propagator", "changed"]
 
 
-class PathError(ValueError):
-    """Propagation was asked for and is not possible, or the path's name is unknown."""
-
-
-class PlainPath(UserWarning):
-    """Says why a network takes the plain path."""
-
-
-class Propagator:
+class Propagator(Shortcut):
     """The outputs of a network for items on a canvas.
+
+    One that is kept takes the network's code, and what it reads beside its weights, as they were
+    when the path was last settled: by the first call, by ``choose``, for each map by
+    ``everywhere``. Other weights are seen with each call; so are hooks, layers that were replaced
+    and a change between training and evaluation.
 
     Args:
         model: any network from canvases (n, channels, height, width) to whatever it gives.
         canvas: the canvas.
         exact_path: ``"propagate"``; ``"plain"``; or ``"auto"``, which propagates where that saves
-            operations enough, and only after an item at two places came out the same on both paths.
+            operations enough, and only after an item at two places came out the same on both paths,
+            with the same gradients where these are on.
 
     Attributes:
         path: the path taken, ``"propagate"`` or ``"plain"``; None before the first call.
@@ -58,14 +46,12 @@ class Propagator:
         PathError: for another ``exact_path``.
     """
 
+    saving = 1.3
+
     def __init__(self, model: nn.Module, canvas: Canvas, exact_path: str = "auto") -> None:
-        if exact_path not in PATHS:
-            raise PathError(f"exact_path must be one of {', '.join(PATHS)}, not {exact_path!r}")
-        self.model, self.canvas, self.exact_path = model, canvas, exact_path
-        self.path: str | None = "plain" if exact_path == "plain" else None
-        self.reason = "asked for" if exact_path == "plain" else ""
-        self._walks: dict[Any, Walk] = {}
-        self._known: dict[Any, Any] | None = None
+        super().__init__(model, exact_path)
+        self.canvas = canvas
+        self._kept: dict[Any, Any] | None = None
 
     def __call__(self, images: Tensor, places: Tensor | Pair) -> Any:
         """The network's output for each item at its place.
@@ -83,23 +69,76 @@ class Propagator:
         """
         if not len(images):
             return self._plain(images, places)
-        if self.path is None:
-            self.choose(images, places)
-        if self.path == "plain" or hooked(self.model):
+        if hooked(self.model) and self.path == "propagate":
             return self._plain(images, places)
-        return self._propagate(images, places)
+        if self.path is None or (self.path == "propagate" and self._stale()):
+            self.choose(images, places)
+        return (
+            self._plain(images, places) if self.path == "plain" else self._propagate(images, places)
+        )
 
     @contextmanager
     def fixed_weights(self) -> Iterator[None]:
         """Inside, the weights do not change: backgrounds are computed once, without gradient."""
-        self._known = {}
+        self._kept = {}
         try:
             yield
         finally:
-            self._known = None
+            self._kept = None
 
-    def choose(self, images: Tensor, places: Tensor | Pair) -> str:
+    def everywhere(
+        self,
+        images: Tensor,
+        rows: Sequence[int],
+        columns: Sequence[int],
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[Tensor, Any]]:
+        """The network's output for each item at each place of a grid; the weights stay as they are.
+
+        The path is settled anew; under ``"auto"`` a grid that is computed sooner than it is found
+        out what pays is plain.
+
+        Args:
+            images: uint8 (n, channels, item height, item width), on the model's device.
+            rows: rows of the places.
+            columns: columns of the places.
+            batch_size: canvases in one forward pass; by their size if not given.
+
+        Yields:
+            Indices int64 into the grid's places in row-major order, each with all items, so that
+            index ``i`` is item ``i % n`` at place ``i // n``; and the output for these.
+
+        Raises:
+            PlaceError: when the grid leaves the canvas.
+            PathError: under ``"propagate"``, where it is not possible: says why.
+        """
+        places = torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns))
+        n, total, device = len(images), len(images) * len(places), images.device
+        # Windows are smallest where a batch shares its place, or else its row; but a few items of
+        # another window size cost more than that saves.
+        few = 100 if device.type == "cpu" else 3200
+        shared = next((m for m in (n, n * len(columns)) if m >= few), total)
+        batches = torch.arange(total).split(shared)
+        # A place that is as far from the border as places are on average.
+        typical = len(rows) // 4 * len(columns) + len(columns) // 4
+        some = batches[typical * n // shared][[0, -1]]
+        with self.fixed_weights():
+            at = self.canvas.legal(places, len(places))[some // n]
+            self._settle(total, images[(some % n).to(device)], at)
+            propagates = self.path == "propagate"
+            chunk = chunk_size(self.canvas.item if propagates else self.canvas.size, device)
+            for batch in batches if propagates else (torch.arange(total),):
+                for index in batch.split(batch_size or chunk):
+                    yield index, self(images[(index % n).to(device)], places[index // n])
+
+    def choose(self, images: Tensor, places: Tensor | Pair, samples: int | None = None) -> str:
         """Settle the path for batches like this one; the first call does it where nobody did.
+
+        Args:
+            images: as for a call.
+            places: as for a call.
+            samples: how many canvases there will be in all, if that is known: work that is sooner
+                done than it is found out what pays is plain under ``"auto"``.
 
         Returns:
             The path.
@@ -107,21 +146,7 @@ class Propagator:
         Raises:
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
-        if self.exact_path != "plain":
-            self.path, self.reason = None, ""
-            try:
-                saving = self._saving(images, self.canvas.legal(places, len(images)))
-                self.path = "propagate"
-                if self.exact_path == "auto" and saving < WORTHWHILE:
-                    self.path = "plain"
-                    self.reason = f"propagating would save {saving:.2f} times the operations only"
-            except PathError as error:
-                if self.exact_path == "propagate":
-                    raise
-                self.path, self.reason = "plain", str(error)
-                warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=3)
-        assert self.path is not None
-        return self.path
+        return self._settle(samples, images, self.canvas.legal(places, len(images)))
 
     def operations(self, images: Tensor, places: Tensor | Pair) -> tuple[int, int]:
         """Multiply-adds of a batch's forward pass on the plain path and when propagating.
@@ -130,53 +155,40 @@ class Propagator:
 
         Raises:
             NotTraced: where torch.fx cannot follow the model's code.
+            PathError: where the paths do not give the same.
         """
-        places = self.canvas.legal(places, len(images))
-        whole, window, background, _ = self._compared(images, places)
-        shared = 0 if self._known is not None else background
+        whole, window, background = self._costs(images, self.canvas.legal(places, len(images)))
+        shared = 0 if self._kept is not None else background
         return whole * len(images), window * len(images) + shared
 
-    def _saving(self, images: Tensor, places: Tensor) -> float:
-        """How many times the operations propagating saves; PathError where it is not possible."""
-        if not any(spans(m) for m in self.model.modules()):
-            if self.exact_path == "auto":
-                return 1.0
+    def _sample(self, images: Tensor, places: Tensor) -> Any:
+        return self._plain(images[:1], places[:1])
+
+    def _saved(self, images: Tensor, places: Tensor) -> float:
+        if not any(map(spans, self.model.modules())):
             raise PathError(f"{type(self.model).__name__} has no convolution and no pooling")
-        if trains_batch_norm(self.model):
-            raise PathError("BatchNorm takes its statistics from the batch, all maps depend on it")
-        if hooked(self.model):
-            raise PathError("forward hooks are to see whole maps")
-        try:
-            with seeded(1):  # Not the seed of the comparison, which finds what is drawn here.
-                self._walk()
-            whole, window, background, same = self._compared(images, places)
-        except NotTraced as error:
-            raise PathError(str(error)) from error
-        if not same:
-            raise PathError(
-                f"{type(self.model).__name__} does not give the same numbers on both paths; "
-                "is something in it random, or a state that changes?"
-            )
-        shared = 0 if self._known is not None else background / len(images)
+        whole, window, background = self._costs(images, places)
+        shared = 0 if self._kept is not None else background / len(images)
         return whole / max(1.0, window + shared)
 
-    def _compared(self, images: Tensor, places: Tensor) -> tuple[int, int, int, bool]:
-        """Multiply-adds of a sample whole, of its window, of the background; same output?"""
+    def _costs(self, images: Tensor, places: Tensor) -> tuple[int, int, int]:
+        """Multiply-adds of a sample whole, of its window, of the background."""
         common = _common(places)
         images, places = images[[0, 0]], places[[0, min(1, len(places) - 1)]]
-        known, self._known = self._known, None
+
+        def fast() -> tuple[Any, tuple[int, int]]:
+            out, both = counted(lambda: self._propagate(images, places, common))
+            _, one = counted(lambda: self._propagate(images[:1], places[:1], common))
+            return out, (both, one)
+
+        kept, self._kept = self._kept, None
         try:
-            with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
-                plain = counted(lambda: self._plain(images, places))
-                try:
-                    both = counted(lambda: self._propagate(images, places, common))
-                    one = counted(lambda: self._propagate(images[:1], places[:1], common))
-                except (RuntimeError, TypeError, IndexError) as error:  # as plain works
-                    raise PathError(f"{type(self.model).__name__} stopped: {error}") from error
+            whole, (both, one) = self._compared(
+                lambda: counted(lambda: self._plain(images, places)), fast
+            )
         finally:
-            self._known = known
-        window = both[1] - one[1]
-        return plain[1] // 2, window, one[1] - window, agree(plain[0], both[0])
+            self._kept = kept
+        return whole // 2, both - one, 2 * one - both
 
     def _plain(self, images: Tensor, places: Tensor | Pair) -> Any:
         return output(self.model, self.canvas.render(images, places).to(_dtype(self.model)))
@@ -187,7 +199,7 @@ class Propagator:
         places = self.canvas.legal(places, len(images))
         common = _common(places) if common is None else common
         device, dtype = images.device, _dtype(self.model)
-        fixed = self._known is not None
+        fixed = self._kept is not None
         constant = not fixed and torch.as_tensor(self.canvas.background).ndim < 2
         rows, columns = (
             item_axis(size, item, (int(at),) if same else tuple(range(last + 1)), constant)
@@ -200,20 +212,19 @@ class Propagator:
         background = self.canvas.empty(images.shape[1], device).to(dtype)
         background = background[:, :, :1, :1] if constant else background
         start = Windowed(self.canvas.normalise(images).to(dtype), background, (rows, columns), at)
-        walk = self._walk()
-        out = walk.run(start, known=self._known)
+        walk = self._walk
+        if walk is None or self._stale():
+            walk = self._trace()
+        out = walk.run(start, kept=self._kept)
         if self.exact_path == "propagate" and walk.stopped and walk.looks_further(walk.stopped):
             raise PathError(
                 f"cannot propagate through {walk.stopped.target} of {type(self.model).__name__}"
             )
         return out
 
-    def _walk(self) -> Walk:
+    def _stale(self) -> bool:
         # A layer that is replaced, or put in another mode, has other rules.
-        key = tuple((module, module.training) for module in self.model.modules())
-        if key not in self._walks:
-            self._walks = {key: Walk(self.model)}
-        return self._walks[key]
+        return self._walk is not None and self._seen != self._parts()
 
 
 def changed(

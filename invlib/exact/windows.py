@@ -38,7 +38,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from invlib.exact.layers import Join, Local, Pair, Pointwise
+from invlib.exact.layers import Join, Known, Local, Pair, Pointwise
 
 FULL = 0.9
 """A window that covers so much of its map is given up for the whole map."""
@@ -150,7 +150,7 @@ def union(*axes: Axis) -> Axis:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class Sources:
     """Where the cells of a patch come from on one axis, by place: int64 (places, cells).
 
     Attributes:
@@ -172,8 +172,8 @@ class Table:
 
 @lru_cache(maxsize=4096)
 @torch.inference_mode(False)  # it may be needed again for a gradient
-def table(axis: Axis, patch: Patch, device: torch.device) -> Table:
-    """The table of a patch, computed once for each geometry and device."""
+def sources(axis: Axis, patch: Patch, device: torch.device) -> Sources:
+    """The sources of a patch, computed once for each geometry and device."""
     begins, length = patch
     shift = torch.tensor(begins)[:, None] - torch.tensor(axis.starts)[:, None]
     window = torch.arange(length) + shift
@@ -182,7 +182,7 @@ def table(axis: Axis, patch: Patch, device: torch.device) -> Table:
     cells = torch.tensor(begins)[:, None] + torch.arange(length)
     back = torch.arange(axis.length) - shift
     back = torch.where((back >= 0) & (back < length), back, -1)
-    return Table(
+    return Sources(
         window.to(device),
         stored[(cells + 1).clamp(0, axis.size + 1)].to(device),
         back.to(device),
@@ -193,7 +193,7 @@ def table(axis: Axis, patch: Patch, device: torch.device) -> Table:
 
 
 @dataclass(frozen=True, eq=False)
-class Windowed:
+class Windowed(Known):
     """Feature maps of items on one canvas: a window for each sample, and the common background.
 
     Attributes:
@@ -218,8 +218,8 @@ class Windowed:
         if self.at is not None:
             background = F.pad(background, (1, 0, 1, 0), value=value)
             device = self.data.device
-            tables = [table(a, p, device) for a, p in zip(self.axes, patches, strict=True)]
-            return _Gather.apply(self.data, background, tables, self.at, relu)
+            origin = [sources(a, p, device) for a, p in zip(self.axes, patches, strict=True)]
+            return _Gather.apply(self.data, background, origin, self.at, relu)
         pads: list[int] = []
         inner, outer = [], []
         for dim, (axis, ((begin,), length)) in enumerate(zip(self.axes, patches, strict=True), 2):
@@ -245,28 +245,28 @@ class Windowed:
         rows, columns = (((0,) * len(each.starts), each.size) for each in self.axes)
         return self.regrown((rows, columns), 0.0, self.lazy)
 
-    def local(self, layer: Local, align: Pair, known: Tensor | None) -> "Windowed | None":
+    def local(self, layer: Local, align: Pair, kept: Tensor | None) -> "Windowed | None":
         """Behind a neighbourhood layer; None where the window fills the map."""
         steps = [through(a, *layer.axis(i), align[i]) for i, a in enumerate(self.axes)]
         (rows, down, tall), (columns, right, wide) = steps
         if rows.length * columns.length >= FULL * rows.size * columns.size:
             return None
         patch = self.regrown((down, right), layer.value, self.lazy and not layer.maximum)
-        if known is None:
-            known = layer.plain(self.stored((tall, wide)))
+        if kept is None:
+            kept = layer.plain(self.stored((tall, wide)))
         lazy = self.lazy and layer.maximum
-        return Windowed(layer.valid(patch), known, (rows, columns), self.at, lazy)
+        return Windowed(layer.valid(patch), kept, (rows, columns), self.at, lazy)
 
-    def pointwise(self, layer: Pointwise, known: Tensor | None) -> "Windowed":
+    def pointwise(self, layer: Pointwise, kept: Tensor | None) -> "Windowed":
         """Behind a function of each value."""
-        known = layer.function(self.background) if known is None else known
+        kept = layer.function(self.background) if kept is None else kept
         if layer.relu:
-            return replace(self, background=known, lazy=True)
+            return replace(self, background=kept, lazy=True)
         data = F.relu(self.data) if self.lazy else self.data
-        return replace(self, data=layer.function(data), background=known, lazy=False)
+        return replace(self, data=layer.function(data), background=kept, lazy=False)
 
     def joined(
-        self, layer: Join, parts: "list[Windowed]", known: Tensor | None
+        self, layer: Join, parts: "list[Windowed]", kept: Tensor | None
     ) -> "Windowed | None":
         """Joined with others (itself among them)."""
         if any(p.axes[i].size != a.size for p in parts for i, a in enumerate(self.axes)):
@@ -275,14 +275,18 @@ class Windowed:
         lazy = layer.stacks and all(p.lazy for p in parts)
         patches = [(a.starts, a.length) for a in axes]
         data = layer.function([p.regrown(patches, 0.0, p.lazy and not lazy) for p in parts])
-        if known is None:
-            known = layer.function(
+        if kept is None:
+            kept = layer.function(
                 [
                     p.stored([a.widened(b.stored, b.low, b.high) for a, b in each])
                     for p, each in ((p, zip(p.axes, axes, strict=True)) for p in parts)
                 ]
             )
-        return Windowed(data, known, (axes[0], axes[1]), self.at, lazy)
+        return Windowed(data, kept, (axes[0], axes[1]), self.at, lazy)
+
+    def keep(self) -> Tensor:
+        """The background."""
+        return self.background
 
     def stored(self, cells: Sequence[tuple[int, ...]]) -> Tensor:
         """The background with these of its stored cells."""
@@ -313,15 +317,15 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, data: Tensor, background: Tensor, tables: list[Table], at: Any, relu: bool
+        ctx: Any, data: Tensor, background: Tensor, origin: list[Sources], at: Any, relu: bool
     ) -> Tensor:
         """The patches; ``background`` has padding in front of its rows and columns."""
         n, channels, height, width = data.shape
         known = background.shape[2] * background.shape[3]
-        y, x = (t.window[i] for t, i in zip(tables, at, strict=True))
+        y, x = (t.window[i] for t, i in zip(origin, at, strict=True))
         inside = (y >= 0)[:, :, None] & (x >= 0)[:, None, :]
         sample = torch.arange(n, device=data.device)[:, None, None] * (height * width) + known
-        below, beside = (t.background[i] for t, i in zip(tables, at, strict=True))
+        below, beside = (t.background[i] for t, i in zip(origin, at, strict=True))
         target = _outer(below, beside, background)
         index = torch.where(inside, sample + y[:, :, None] * width + x[:, None, :], target)
         source = data.new_empty(known + n * height * width, channels)
@@ -330,10 +334,17 @@ class _Gather(torch.autograd.Function):
             torch.clamp_min(_rows(data), 0, out=source[known:])
         else:
             source[known:] = _rows(data)
-        patch = _maps(source.index_select(0, index.flatten()), *index.shape)
+        # A tensor of its own, no view, so that a network may change it in its place.
+        patch = torch.empty(
+            (n, channels, *index.shape[1:]),
+            dtype=data.dtype,
+            device=data.device,
+            memory_format=torch.channels_last,
+        )
+        torch.index_select(source, 0, index.flatten(), out=_rows(patch))
         # Cells of the window count for the padding, whose gradient nobody wants.
         ctx.target = torch.where(inside, 0, target).flatten()
-        ctx.tables, ctx.at, ctx.shapes = tables, at, (data.shape, background.shape)
+        ctx.origin, ctx.at, ctx.shapes = origin, at, (data.shape, background.shape)
         ctx.save_for_backward(*[patch] * relu)
         return patch
 
@@ -347,18 +358,18 @@ class _Gather(torch.autograd.Function):
         cells = (torch.arange(n, device=rows.device) * (height * width))[:, None, None]
         data = background = None
         if ctx.needs_input_grad[0]:
-            y, x = (t.back[i] for t, i in zip(ctx.tables, ctx.at, strict=True))
+            y, x = (t.back[i] for t, i in zip(ctx.origin, ctx.at, strict=True))
             index = cells + y[:, :, None] * width + x[:, None, :]
             left_out = (y < 0)[:, :, None] | (x < 0)[:, None, :]
             data = rows.index_select(0, index.clamp_min(0).flatten())
-            if any(t.left_out for t in ctx.tables):
+            if any(t.left_out for t in ctx.origin):
                 data.masked_fill_(left_out.flatten()[:, None], 0)
             data = _maps(data, n, *ctx.shapes[0][2:])
         if ctx.needs_input_grad[1]:
             # First all columns of the rows that leave the window, then the others' ends.
             (y, x), (down, right) = (
-                [t.order[i] for t, i in zip(ctx.tables, ctx.at, strict=True)],
-                [t.outside for t in ctx.tables],
+                [t.order[i] for t, i in zip(ctx.origin, ctx.at, strict=True)],
+                [t.outside for t in ctx.origin],
             )
             ring = torch.cat(
                 [

@@ -63,6 +63,7 @@ def sensitivity_map(
     few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
     sums = torch.zeros((), dtype=torch.float64)
     with torch.inference_mode(), evaluating(model):
+        scanner.choose(images, len(images))
         for index in torch.arange(len(images)).split(few):
             outputs = scanner(images[index]).double()
             base = outputs[:, shifts, shifts, None, None]

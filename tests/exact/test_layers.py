@@ -11,10 +11,10 @@ from torch.nn import functional as F
 import invlib
 from invlib._torchvision import torchvision
 from invlib.data.canvas import Canvas
-from invlib.exact.layers import Join, Local, NotTraced, Pointwise, Walk, spans, trains_batch_norm
+from invlib.exact.layers import Join, Local, NotTraced, Pointwise, Walk, spans
 from invlib.exact.propagation import Propagator
+from invlib.exact.trial import trains_batch_norm
 from invlib.models import VGG, VGGTable
-from invlib.training import Recipe
 
 
 class Calls(nn.Module):
@@ -104,7 +104,10 @@ def test_a_layer_without_its_padding_on_a_padded_map_is_the_layer(module):
     [
         nn.Identity(),
         nn.LeakyReLU(0.2),
+        nn.LeakyReLU(0.2, inplace=True),
         nn.ReLU6(),
+        nn.Hardtanh(-0.3, 0.4),
+        nn.Mish(),
         nn.ELU(),
         nn.GELU(),
         nn.SiLU(),
@@ -119,14 +122,17 @@ def test_a_layer_without_its_padding_on_a_padded_map_is_the_layer(module):
         torch.sigmoid,
         torch.tanh,
         partial(F.leaky_relu, negative_slope=0.3),
+        partial(F.leaky_relu, inplace=True),
         partial(F.elu, alpha=0.5),
+        lambda x: F.silu(x, True),
     ],
     ids=str,
 )
 def test_functions_of_each_value(operation):
     found, x = rule(operation), torch.randn(2, 2, 5, 5)
     assert isinstance(found, Pointwise) and not found.relu
-    assert torch.equal(found.function(x), operation(x))
+    before = x.clone()
+    assert torch.equal(found.function(x), operation(x.clone())) and torch.equal(x, before)
 
 
 @pytest.mark.parametrize(
@@ -200,13 +206,11 @@ def test_a_sum_in_place_is_a_join():
         nn.LocalResponseNorm(2),
         nn.GroupNorm(1, 2),
         nn.Softmax(1),
-        nn.SiLU(inplace=True),
         nn.BatchNorm2d(2),
         evaluated(nn.BatchNorm2d(2, track_running_stats=False)),
         nn.Dropout(),
         nn.Dropout2d(),
         nn.Flatten(),
-        partial(F.leaky_relu, inplace=True),
         partial(F.avg_pool2d, kernel_size=3, ceil_mode=True),
         partial(F.interpolate, scale_factor=2),
         torch.abs,
@@ -362,7 +366,7 @@ class Raises(nn.Module):
     ("model", "message"),
     [
         (Constant(), "Constant makes tensors of its own"),
-        (Two(), "Two makes tensors of its own or has not just one input"),
+        (Two(), "Two has not just one input"),
         (Judges(), "torch.fx cannot trace Judges: .*control flow"),
         (Raises(), "torch.fx cannot trace Raises"),
     ],
@@ -399,34 +403,6 @@ def test_a_walk_on_whole_maps_is_the_network():
     assert torch.equal(walk.run(x), model(x))
     assert torch.equal(walk.run(x, walk.outputs["features"]), model.features(x))
     assert walk.stopped is None
-
-
-class Views(nn.Module):
-    """Flattens with ``view``, as many scripts do."""
-
-    def __init__(self):
-        super().__init__()
-        self.convolution, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4 * 14 * 14, 2)
-
-    def forward(self, x):
-        x = F.relu(self.convolution(x))
-        return self.head(x.view(x.size(0), -1))
-
-
-@pytest.mark.filterwarnings("ignore::invlib.exact.propagation.PlainPath")
-@pytest.mark.parametrize("path", ["auto", "plain"])
-def test_a_network_that_flattens_with_view(halves, path):
-    canvas, model = Canvas(16, 6), Views()
-    for _ in range(2):
-        invlib.fit(model, canvas, halves, canvas.one_location(), Recipe(steps=3), exact_path=path)
-    grid = canvas.test_grid(6)
-    found = invlib.accuracy_map(model, canvas, halves, grid, exact_path=path)
-    x = canvas.render(halves.images, (grid[1], grid[2]))
-    logits = model(x.clone(memory_format=torch.contiguous_format))
-    assert found[1, 2] == float((logits.argmax(1) == halves.labels).double().mean())
-    x = canvas.render(halves.images[:2], (5, 5))
-    similar = invlib.sensitivity_map(model, x, "convolution", 3, exact_path=path)
-    assert similar[3, 3] == pytest.approx(1)
 
 
 def test_an_error_of_the_network_is_its_own():
