@@ -18,5 +18,6 @@ except RuntimeError as error:
     for _name in ("nms", "qnms"):
         _schemas.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     import torchvision
+import torchvision.models.feature_extraction  # not with torchvision itself
 
 __all__ = ["torchvision"]

@@ -173,6 +173,7 @@ def test_status_of_the_real_study_plans_every_measurement(call):
     rows = json.loads(call("status", "--json").output)
     assert {(row["study"], row["profile"]): row["planned"] for row in rows} == {
         ("imagenet", "bench"): 15,
+        ("imagenet", "inside"): 20,
         ("imagenet", "squeezenet"): 12,
         ("imagenet", "paper"): 10,
         ("shortcuts", "bench"): 1,

@@ -184,10 +184,8 @@ class Scanner(Shortcut):
         exact_path: str = "auto",
     ) -> None:
         super().__init__(model, exact_path)
-        names = [name for name, _ in model.named_modules() if name]
-        if layer is not None and layer not in names:
-            near = difflib.get_close_matches(layer, names, 5, 0.3) or names[:5]
-            raise ValueError(f"no layer {layer!r}; the nearest names are {', '.join(near)}")
+        if layer is not None:
+            check_layer(model, layer)
         if shifts < 1:
             raise ValueError(f"shifts must be at least 1, not {shifts}")
         self.layer, self.shifts, self.fill = layer, shifts, fill
@@ -336,3 +334,15 @@ class Scanner(Shortcut):
             lost = (ink.any(3 - axis)[:, None] & out).any(2)
             cut |= lost[:, :, None] if axis == 1 else lost[:, None, :]
         return cut
+
+
+def check_layer(model: nn.Module, layer: str) -> None:
+    """Refuse a name that no submodule has.
+
+    Raises:
+        ValueError: names the nearest ones.
+    """
+    names = [name for name, _ in model.named_modules() if name]
+    if layer not in names:
+        near = difflib.get_close_matches(layer, names, 5, 0.3) or names[:5]
+        raise ValueError(f"no layer {layer!r}; the nearest names are {', '.join(near)}")

@@ -12,13 +12,22 @@ from invlib.data.canvas import Canvas, paper_grid
 from invlib.data.items import DataError, ItemSet
 from invlib.data.sets import load
 from invlib.runs import Look, Profile, Study
-from invlib.studies.procedure import Control, Items, Measurement, Pretraining, Settings, compute
+from invlib.studies.procedure import (
+    Control,
+    Inside,
+    Items,
+    Measurement,
+    Pretraining,
+    Settings,
+    compute,
+)
 from invlib.training import Recipe
 
 LOOKS = {
     "vanilla": Look("vanilla", 7),
     "natural-places": Look("CIFAR-10 at random places (stand-in)", 0, "//"),
     "natural-crops": Look("CIFAR-10 in random crops (stand-in)", 1, ".."),
+    "natural-fixed": Look("CIFAR-10 at the trained place (stand-in)", 8, "oo"),
     "imagenet": Look("ImageNet", 2, "\\\\"),
     "vanilla-flat": Look("vanilla, flattened head", 5, "xx"),
     "imagenet-flat": Look("ImageNet, flattened head", 4, "++"),
@@ -63,7 +72,26 @@ def _stand_ins(vanilla: Settings, recipe: Recipe, images: Pretraining) -> dict[s
     }
 
 
-SMOKE = Profile(
+def _looked_into(profile: Profile) -> Profile:
+    """A profile that also pretrains at one place, keeps and renews the last layer, looks inside."""
+    places = profile.conditions["natural-places"]
+    fixed = replace(places.start.augmentation, fixed=True)
+    conditions = {
+        **profile.conditions,
+        "natural-fixed": replace(places, start=replace(places.start, augmentation=fixed)),
+    }
+    # Before and after the ReLU in front of the last layer, the layer of the paper's similarities.
+    inside = Inside(layers=("classifier.3", "classifier.4"), per_class=20)
+    return replace(
+        profile,
+        conditions={
+            name: replace(given, both_heads=True, inside=inside)
+            for name, given in conditions.items()
+        },
+    )
+
+
+SMOKE = _looked_into(Profile(
     _stand_ins(
         Settings(
             network="smoke", canvas=16, item=6, channels=1, grid=(0, 3, 5, 7, 10), std=0.3, shown=8,
@@ -76,7 +104,7 @@ SMOKE = Profile(
             Recipe(steps=100, batch_size=8, learning_rate=0.003, target_accuracy=None),
         ),
     )
-)  # fmt: skip
+))  # fmt: skip
 BENCH = Profile(
     _stand_ins(
         Settings(
@@ -158,7 +186,13 @@ def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
 STUDY = Study(
     "imagenet",
     "Biscione & Bowers 2020, sec. 2.2",
-    {"smoke": SMOKE, "bench": BENCH, "squeezenet": SQUEEZENET, "paper": PAPER},
+    {
+        "smoke": SMOKE,
+        "bench": BENCH,
+        "inside": _looked_into(BENCH),
+        "squeezenet": SQUEEZENET,
+        "paper": PAPER,
+    },
     Measurement,
     compute,
     LOOKS,

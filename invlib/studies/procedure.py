@@ -20,6 +20,7 @@ from invlib.data.items import ItemSet
 from invlib.data.sets import load
 from invlib.exact.propagation import Propagator
 from invlib.measure.accuracy import Map, accuracy_map, normalised_accuracy
+from invlib.measure.cosine import Cosines, cosine_by_displacement
 from invlib.measure.statistics import far_mean
 from invlib.models import Initialisation
 from invlib.training import Recipe, Training, fit
@@ -108,6 +109,19 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """Which cosine similarities are measured, see ``measure.cosine``.
+
+    Attributes:
+        layers: names of the layers.
+        per_class: items of each class at most, the first that are learnt.
+    """
+
+    layers: tuple[str, ...]
+    per_class: int
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that decides the numbers of a run.
 
@@ -128,6 +142,9 @@ class Settings:
             ``weights`` (as the pretrained weights want it).
         mean: see ``Canvas``.
         std: see ``Canvas``.
+        both_heads: a set with as many classes as the pretraining is taught twice, with the last
+            layer kept (as in the authors' code) and with a fresh one.
+        inside: similarities before and after the teaching; None: not measured.
     """
 
     network: str
@@ -145,6 +162,8 @@ class Settings:
     pixels: str = "fixed"
     mean: float = 0.0
     std: float = 1.0
+    both_heads: bool | None = None
+    inside: Inside | None = None
 
     def canvas_for(self, items: ItemSet) -> Canvas:
         """The canvas with the pixel scale that the settings ask for."""
@@ -167,8 +186,7 @@ class Settings:
 
     def some(self, items: ItemSet) -> ItemSet:
         """The first items of each class, as many as a map shows."""
-        fewest = int(torch.bincount(items.labels).min())
-        return items.first(min(self.shown // len(items.classes), fewest))
+        return _first(items, self.shown // len(items.classes))
 
 
 @dataclass(frozen=True)
@@ -204,6 +222,9 @@ class Measurement:
         attempts: the training, and the second one where the first failed.
         pretraining: what came of the pretraining done here.
         weights: file and sha256 of the published weights.
+        last_layer: ``kept`` from the pretraining, or ``fresh``.
+        before: cosine similarities before the teaching, layer by layer; None: not measured.
+        after: the same after it.
     """
 
     set: str
@@ -221,6 +242,9 @@ class Measurement:
     attempts: tuple[Attempt, ...]
     pretraining: Training | None
     weights: dict[str, str] | None
+    last_layer: str
+    before: tuple[Cosines, ...] | None
+    after: tuple[Cosines, ...] | None
 
 
 def compute(settings: Settings, seed: int) -> list[Measurement]:
@@ -239,31 +263,35 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     for items, held_out in sets:
         items = settings.prepared(items)
         canvas = settings.canvas_for(items)
-        classes = len(items.classes)
-
-        def make(seed: int, classes: int = classes) -> nn.Module:
-            return network(settings, start, classes, seed).to(device)
-
-        shown = settings.some(items)
-        recipe, control = settings.recipe, settings.control
-        model, attempts = teach(make, canvas, items, shown, recipe, control, seed)
-        forward = Propagator(model, canvas)
+        shown, classes = settings.some(items), len(items.classes)
         others = held_out and settings.some(settings.prepared(held_out))
-        maps = _maps(forward, shown, settings) | _maps(forward, others, settings, "_held_out")
-        rows.append(
-            Measurement(
-                set=items.name,
-                classes=classes,
-                control=attempts[-1].control,
-                failed=attempts[-1].failed,
-                items_shown=len(shown),
-                path=forward.path,
-                attempts=attempts,
-                pretraining=pretraining,
-                weights=weights,
-                **maps,
+        for last_layer in _last_layers(settings, start, classes):
+
+            def make(seed: int, classes: int = classes, kept: bool = last_layer == "kept") -> Any:
+                return network(settings, start, classes, seed, kept).to(device)
+
+            recipe, control = settings.recipe, settings.control
+            model, attempts = teach(make, canvas, items, shown, recipe, control, seed)
+            forward = Propagator(model, canvas)
+            maps = _maps(forward, shown, settings) | _maps(forward, others, settings, "_held_out")
+            _, taught_from = control.trainings(recipe, seed)[len(attempts) - 1]
+            rows.append(
+                Measurement(
+                    set=items.name,
+                    classes=classes,
+                    control=attempts[-1].control,
+                    failed=attempts[-1].failed,
+                    items_shown=len(shown),
+                    path=forward.path,
+                    attempts=attempts,
+                    pretraining=pretraining,
+                    weights=weights,
+                    last_layer=last_layer,
+                    before=_inside(make(taught_from), canvas, items, settings),
+                    after=_inside(model, canvas, items, settings),
+                    **maps,
+                )
             )
-        )
     return rows
 
 
@@ -304,8 +332,10 @@ def teach(
     return model, tuple(attempts)
 
 
-def network(settings: Settings, start: dict[str, Any] | None, classes: int, seed: int) -> nn.Module:
-    """A fresh network, or a copy of the pretrained one with a head for the classes."""
+def network(
+    settings: Settings, start: dict[str, Any] | None, classes: int, seed: int, kept: bool = False
+) -> nn.Module:
+    """A fresh network, or a copy of the pretrained one; its last layer is kept or fresh."""
     fresh = settings.initialisation
     if settings.network == "squeezenet1_1":
         head = settings.head or "pooled"
@@ -316,12 +346,35 @@ def network(settings: Settings, start: dict[str, Any] | None, classes: int, seed
         weights, path = models.find_weights(settings.network)
         models.load_pretrained(model, path, weights.bgr)
     elif start is not None:
-        # As in the authors' code: the head stays where the number of classes is the same.
         last = models.head_name(model)
-        kept = len(start[f"{last}.weight"]) == classes
         state = {n: t for n, t in start.items() if kept or n.rpartition(".")[0] != last}
         model.load_state_dict(state, strict=False)
     return model
+
+
+def _last_layers(settings: Settings, start: dict[str, Any] | None, classes: int) -> tuple[str, ...]:
+    """How the last layer begins; as in the authors' code a layer of as many classes is kept."""
+    # The last of its weights are those of the last layer.
+    if start is None or len(next(reversed(start.values()))) != classes:
+        return ("fresh",)
+    return ("kept", "fresh") if settings.both_heads else ("kept",)
+
+
+def _first(items: ItemSet, per_class: int) -> ItemSet:
+    return items.first(min(per_class, int(torch.bincount(items.labels).min())))
+
+
+def _inside(
+    model: nn.Module, canvas: Canvas, items: ItemSet, settings: Settings
+) -> tuple[Cosines, ...] | None:
+    inside, precision = settings.inside, settings.recipe.precision
+    if inside is None:
+        return None
+    some = _first(items, inside.per_class)
+    return tuple(
+        cosine_by_displacement(model, canvas, some, layer, settings.grid, precision=precision)
+        for layer in inside.layers
+    )
 
 
 def _maps(

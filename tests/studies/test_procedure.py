@@ -236,12 +236,39 @@ def test_precision_is_that_of_the_settings_whatever_the_machine(monkeypatch):
     assert set(asked) == {"bfloat16"} == {a.precision for a in row.attempts}
 
 
-def test_a_pretrained_head_stays_where_the_number_of_classes_is_the_same():
+def test_the_last_layer_is_kept_or_fresh_and_the_rest_is_pretrained():
     settings = SMOKE.conditions["natural-places"]
     start = {n: t + 1 for n, t in models.vgg("smoke", 10, 1, seed=5).state_dict().items()}
-    for classes, kept in ((10, True), (4, False)):
-        state = procedure.network(settings, start, classes, 0).state_dict()
+    for classes, kept in ((10, True), (10, False), (4, False)):
+        state = procedure.network(settings, start, classes, 0, kept).state_dict()
         for name, tensor in start.items():
-            if kept or not name.startswith(models.head_name(models.vgg("smoke", 10))):
-                assert torch.equal(state[name], tensor)
+            same = state[name].shape == tensor.shape and torch.equal(state[name], tensor)
+            assert same == (kept or not name.startswith("classifier.6"))
         assert len(state["classifier.6.bias"]) == classes
+
+
+def test_a_set_with_as_many_classes_as_the_pretraining_is_taught_both_ways():
+    digits = Items("digits", test=None, per_class=20)
+    given = replace(SMOKE.conditions["natural-places"], sets=(digits, SETTINGS.sets[0]), shown=10)
+    assert given.both_heads
+    kept, fresh, other = compute(given, 0)
+    assert [(r.set, r.last_layer) for r in (kept, fresh, other)] == [
+        ("digits", "kept"), ("digits", "fresh"), ("glyphs", "fresh")
+    ]  # fmt: skip
+    for one, two in zip(kept.before, fresh.before, strict=True):  # the same network below it
+        assert np.array_equal(one.mean, two.mean)
+    assert not np.array_equal(kept.map, fresh.map)
+    (only, _) = compute(replace(given, both_heads=None), 0)
+    assert only.last_layer == "kept" and np.array_equal(only.map, kept.map)
+
+
+def test_similarities_are_of_the_network_before_and_after_the_teaching(smoke):
+    for rows in smoke.values():
+        for row in rows:
+            assert [c.layer for c in row.before] == ["classifier.3", "classifier.4"]
+            for one, two in zip(row.before, row.after, strict=True):
+                assert one.displacements == two.displacements == (0, 3, 5, 7, 10)
+                assert one.mean[0] == pytest.approx(1) and one.std[0] == pytest.approx(0, abs=1e-6)
+                assert not np.array_equal(one.mean, two.mean)
+    off = compute(replace(SETTINGS, inside=None, sets=SETTINGS.sets[1:]), 0)
+    assert off[0].before is None and off[0].after is None
