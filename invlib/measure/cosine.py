@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from invlib._torchvision import torchvision
 from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, device_of, evaluating
@@ -96,6 +95,8 @@ def cosine_by_displacement(
 
 def _up_to(model: nn.Module, layer: str) -> nn.Module:
     """The part of a network that ends with a layer; it shares the weights."""
+    from invlib._torchvision import torchvision
+
     check_layer(model, layer)
     try:
         extract = torchvision.models.feature_extraction.create_feature_extractor
