@@ -10,6 +10,7 @@ from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.data.sets import load
 from invlib.measure.accuracy import accuracy_map, normalised_accuracy
+from invlib.measure.cosine import cosine_by_displacement
 from invlib.measure.sensitivity import sensitivity_map
 from invlib.training import Recipe, fit
 
@@ -19,6 +20,7 @@ __all__ = [
     "ItemSet",
     "Recipe",
     "accuracy_map",
+    "cosine_by_displacement",
     "fit",
     "load",
     "normalised_accuracy",
