@@ -70,4 +70,5 @@ def augmentations(
         for column, picture in enumerate(drawn):
             show(axes[row, column], picture)
         axes[row, 0].set_ylabel(name, fontsize=9)
+    figure.suptitle(pictures.name, fontsize=10)
     return done(figure)

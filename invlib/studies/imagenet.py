@@ -12,6 +12,7 @@ from invlib.data.canvas import Canvas, paper_grid
 from invlib.data.items import DataError, ItemSet
 from invlib.data.sets import load
 from invlib.runs import Look, Profile, Study
+from invlib.runs.store import stored_root
 from invlib.studies.procedure import (
     Control,
     Inside,
@@ -156,19 +157,28 @@ PAPER = Profile(
 
 
 def stimuli(settings: Settings) -> list[ItemSet]:
-    """The items of each set; embedded sets where the data root has not all of them."""
-    try:
-        sets = [each.load()[0] for each in settings.sets]
-    except DataError:
-        sets = [load(name) for name in ("glyphs", "digits", "objects10", "objects2")]
-    return [items.grey() for items in sets] if settings.channels == 1 else sets
+    """Items of each set: the real ones, else the small pictures that come with the package.
+
+    A set whose licence does not let them come along is stood in for, under a name that says so.
+    """
+    sets = []
+    for each in settings.sets:
+        shipped = stored_root() / "thumbnails" / f"{each.name}.zip"
+        try:
+            items = each.load()[0]
+        except DataError:
+            items = load(shipped if shipped.is_file() else "glyphs")
+            if not shipped.is_file():
+                items = replace(items, name=f"in place of {LOOKS[each.name].label}")
+        sets.append(items.grey() if settings.channels == 1 else items)
+    return sets
 
 
 def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
     """Both augmentations of the stand-ins for ImageNet, and images to show them on.
 
-    Those of the small scale where the profile has none; the images are an embedded set where the
-    data root has not the natural ones.
+    Those of the small scale where the profile has none; the images are drawings, under a name that
+    says so, where the data root has not the natural ones.
     """
     stand_ins = profile if "natural-places" in profile.conditions else BENCH
     drawn = {}
@@ -179,7 +189,7 @@ def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
     try:
         images = load("cifar10")
     except DataError:
-        images = load("objects10")
+        images = replace(load("objects10"), name="drawings in place of CIFAR-10")
     return drawn, images.grey()
 
 

@@ -13,7 +13,7 @@ from invlib.data.sets import load
 from invlib.models import VGG, VGGTable, WeightsError, squeezenet
 from invlib.runs import store
 from invlib.runs.store import fingerprint
-from invlib.studies import STUDIES, study_of
+from invlib.studies import STUDIES, imagenet, study_of
 from invlib.studies.imagenet import BENCH, PAPER, SMOKE, SQUEEZENET, STUDY
 from invlib.studies.procedure import Control, Items, compute, network
 from invlib.training import Recipe
@@ -82,6 +82,30 @@ def test_what_is_shipped_is_of_one_precision_in_each_study_and_profile():
                     found[name, profile] |= {asked, *(t["precision"] for t in trainings)}
     assert set(found) >= {("imagenet", "bench"), ("imagenet", "squeezenet")}
     assert all(each == {"float32"} for each in found.values()), found
+
+
+# What is shown of the sets
+
+
+def test_stimuli_are_the_real_ones_or_say_what_they_stand_for(monkeypatch, tmp_path):
+    monkeypatch.setenv("INVLIB_DATA", str(tmp_path))
+    shown = imagenet.stimuli(BENCH.conditions["vanilla"])
+    assert [items.name for items in shown] == [
+        "in place of EMNIST", "fashion_mnist", "kmnist", "mnist", "objects10", "objects2"
+    ]  # fmt: skip
+    _, images = imagenet.augmentations(BENCH)
+    assert images.name == "drawings in place of CIFAR-10"
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "mnist"])
+def test_the_pictures_that_come_along_are_the_first_of_each_class(real_data, name):
+    (given,) = (items for items in BENCH.conditions["vanilla"].sets if items.name == name)
+    real = load(name, given.train).first(1)
+    shipped = load(store.stored_root() / "thumbnails" / f"{name}.zip")
+    assert set(shipped.classes) == set(real.classes)
+    for image, label in zip(shipped.images, shipped.labels, strict=True):
+        same = real.images[real.labels == real.classes.index(shipped.classes[label])]
+        assert torch.equal(image[None], same)
 
 
 # The paper's profile with a small network in VGG16's place
