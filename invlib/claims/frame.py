@@ -110,7 +110,7 @@ def _verdict(claim: Claim, case: Case, root: str | Path | None) -> Verdict:
         found = [int(every[every.condition == each].seed.nunique()) for each in conditions]
         seeds += [(count, planned.seeds) for count in found]
         if not all(found):
-            missing.append(planned.needs)
+            missing.append(planned.needs or f"'invlib run {name} --profile {case.profile}'")
     there, of = min(seeds)
     if missing:
         verdict, measured = NOT_RUN, f"it needs {'; '.join(dict.fromkeys(missing))}"

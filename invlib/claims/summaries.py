@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from invlib.measure.statistics import interval
+from invlib.runs import passed
 
 NOT_RUN = "not run"
 
@@ -15,11 +16,10 @@ def summary(rows: pd.DataFrame, column: str) -> pd.DataFrame:
     Returns:
         A frame indexed by set, in the order of the rows: mean, low, high (fractions), seeds.
     """
-    passed = rows[~rows.failed]
     return pd.DataFrame(
         {
             name: [*interval(group[column]), len(group)]
-            for name, group in passed.groupby("set", sort=False)
+            for name, group in passed(rows).groupby("set", sort=False)
         },
         index=["mean", "low", "high", "seeds"],
     ).T
@@ -38,16 +38,12 @@ def percent(mean: float, low: float, high: float) -> str:
 
 def overall(rows: pd.DataFrame, column: str) -> str:
     """Mean over sets and seeds of a column, with the 95 % interval over seeds, in percent."""
-    passed = rows[~rows.failed]
-    if not len(passed):
-        return NOT_RUN
-    return percent(*interval(passed.groupby("seed")[column].mean()))
+    by_seed = passed(rows).groupby("seed")[column].mean()
+    return percent(*interval(by_seed)) if len(by_seed) else NOT_RUN
 
 
 def gap(rows: pd.DataFrame, column: str, condition: str, other: str) -> str:
     """The difference of two conditions over the seeds they share, with its 95 % interval."""
-    passed = rows[~rows.failed]
-    by_seed = passed.pivot_table(column, "seed", "condition")
-    if not {condition, other} <= set(by_seed):
-        return NOT_RUN
-    return percent(*interval((by_seed[condition] - by_seed[other]).dropna()))
+    by_seed = passed(rows).pivot_table(column, "seed", "condition")
+    shared = by_seed.reindex(columns=[condition, other]).dropna()
+    return percent(*interval(shared[condition] - shared[other])) if len(shared) else NOT_RUN

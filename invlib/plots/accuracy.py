@@ -1,22 +1,21 @@
 """Accuracies, in percent on the same scale throughout."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from invlib.data.canvas import Pair
-from invlib.measure.accuracy import Map
+from invlib.measure.accuracy import Map, normalised_accuracy
 from invlib.measure.statistics import by_distance, interval
 from invlib.plots.axes import PALETTE, done, looks, new_axes, not_run, percent_axis
-
-if TYPE_CHECKING:
-    import pandas as pd
+from invlib.runs import passed
 
 
 def heatmap(
@@ -49,21 +48,20 @@ def heatmap(
     return figure
 
 
-def bars(table: "pd.DataFrame", column: str = "canvas", ax: Axes | None = None) -> Figure:
+def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
     """Normalised accuracy of each set and condition: mean and 95 % interval over the seeds.
 
     Args:
         table: of a study, from ``runs.table``; runs that failed their control are left out.
         column: ``canvas``, ``far``, or either with ``_held_out``.
-        ax: where to draw; a new figure if not given.
     """
-    figure, ax = new_axes(ax, (9, 3.6))
-    passed = table[~table.failed]
-    if not len(passed):
+    figure, ax = new_axes(None, (9, 3.6))
+    table = passed(table)
+    if not len(table):
         return not_run(figure)
-    conditions, sets = looks(passed, "condition"), looks(passed, "set")
+    conditions, sets = looks(table, "condition"), looks(table, "set")
     sns.barplot(
-        passed.assign(percent=100 * passed[column].astype(float)),
+        table.assign(percent=100 * table[column].astype(float)),
         x="set", y="percent", order=list(sets), hue="condition", hue_order=list(conditions),
         palette={name: PALETTE[look.colour] for name, look in conditions.items()},
         errorbar=_interval, capsize=0.15, err_kws={"linewidth": 1, "color": "black"}, ax=ax,
@@ -82,14 +80,12 @@ def bars(table: "pd.DataFrame", column: str = "canvas", ax: Axes | None = None) 
     return done(figure)
 
 
-def heatmaps(
-    table: "pd.DataFrame", grid: Sequence[int], place: Pair, column: str = "map"
-) -> Figure:
+def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str = "map") -> Figure:
     """Mean map over the seeds: a row for each condition, a column for each set."""
-    passed = table[~table.failed & table[column].notna()]
-    if not len(passed):
+    table = passed(table[table[column].notna()])
+    if not len(table):
         return not_run(new_axes(None, (9, 2))[0])
-    conditions, sets = looks(passed, "condition"), looks(passed, "set")
+    conditions, sets = looks(table, "condition"), looks(table, "set")
     figure, axes = plt.subplots(
         len(conditions), len(sets), figsize=(1.45 * len(sets) + 1.6, 1.5 * len(conditions) + 0.6),
         squeeze=False, sharex=True, sharey=True,
@@ -97,7 +93,7 @@ def heatmaps(
     for row, condition in enumerate(conditions):
         for i, name in enumerate(sets):
             ax = axes[row, i]
-            maps = passed[(passed.condition == condition) & (passed.set == name)][column]
+            maps = table[(table.condition == condition) & (table.set == name)][column]
             if len(maps):
                 heatmap(np.mean(np.stack(maps.tolist()), axis=0), grid, place, ax)
             else:  # not measured; the row keeps its label
@@ -114,26 +110,23 @@ def heatmaps(
     return figure
 
 
-def distance(
-    table: "pd.DataFrame", grid: Sequence[int], place: Pair, item: int, ax: Axes | None = None
-) -> Figure:
+def distance(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -> Figure:
     """Normalised accuracy against the distance from the trained place, over all sets.
 
     The line is the mean over seeds of the mean over sets, the band its 95 % interval; beyond the
     dashed line no place shares a pixel with the trained one.
     """
-    figure, ax = new_axes(ax, (6.4, 3.6))
-    passed = table[~table.failed]
-    if not len(passed):
+    figure, ax = new_axes(None, (6.4, 3.6))
+    table = passed(table)
+    if not len(table):
         return not_run(figure)
-    for condition, look in looks(passed, "condition").items():
+    for condition, look in looks(table, "condition").items():
         curves = []
-        for _, rows in passed[passed.condition == condition].groupby("seed"):
+        for _, rows in table[table.condition == condition].groupby("seed"):
             each = [
-                by_distance((row.map - 1 / row.classes) / (1 - 1 / row.classes), grid, place,
-                            item / 4)
+                by_distance(normalised_accuracy(row.map, row.classes), grid, place, item / 4)
                 for row in rows.itertuples()
-            ]  # fmt: skip
+            ]
             curves.append(np.mean([accuracy for _, accuracy in each], axis=0))
         mean, low, high = 100 * np.transpose([interval(v) for v in np.transpose(curves)])
         x = each[0][0]

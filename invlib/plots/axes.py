@@ -1,8 +1,7 @@
 """Axes, and how what stands in a table is called and drawn."""
 
-from typing import TYPE_CHECKING
-
 import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
 import torch
 from matplotlib.axes import Axes
@@ -10,28 +9,27 @@ from matplotlib.figure import Figure
 
 from invlib.runs import Look
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 PALETTE = sns.color_palette("colorblind")
 _HATCHES = ("", "//", "..", "\\\\", "xx", "++")
 
 
-def looks(table: "pd.DataFrame", column: str) -> dict[str, Look]:
+def looks(table: pd.DataFrame, column: str) -> dict[str, Look]:
     """How what stands in a column is called and drawn, in the order it is drawn.
 
     Args:
         table: its study's looks are in its ``attrs``, see ``runs.table``. What has none is called
-            by its name and stands after the others, as it comes.
+            by its name, in a colour that no other has, and stands after the others, as it comes.
         column: ``condition`` or ``set``.
     """
+    known = dict(table.attrs.get("looks", {}))
     present = dict.fromkeys(table[column])
-    found = {n: look for n, look in table.attrs.get("looks", {}).items() if n in present}
     for name in present:
-        number = len(found)
-        hatch = _HATCHES[number % len(_HATCHES)]
-        found.setdefault(name, Look(str(name), number % len(PALETTE), hatch))
-    return found
+        if name not in known:
+            # What nothing else has, or else the least.
+            colour = min(range(len(PALETTE)), key=[each.colour for each in known.values()].count)
+            hatch = min(_HATCHES, key=[each.hatch for each in known.values()].count)
+            known[name] = Look(str(name), colour, hatch)
+    return {name: look for name, look in known.items() if name in present}
 
 
 def not_run(figure: Figure) -> Figure:

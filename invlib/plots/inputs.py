@@ -1,7 +1,7 @@
 """What a network sees."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -12,9 +12,6 @@ from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.plots.axes import PALETTE, done, show
 from invlib.runs import Look
-
-if TYPE_CHECKING:
-    pass
 
 
 def stimuli(

@@ -1,14 +1,9 @@
 """Sensitivity maps."""
 
-from typing import TYPE_CHECKING
-
 from matplotlib.figure import Figure
 
 from invlib.measure.accuracy import Map
 from invlib.plots.axes import new_axes
-
-if TYPE_CHECKING:
-    pass
 
 
 def similarity(values: Map, label: str = "cosine similarity") -> Figure:

@@ -1,10 +1,11 @@
 """What the exact shortcuts leave out, and what that saves."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,9 +13,6 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from invlib.plots.axes import PALETTE, done, new_axes, not_run
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def cells(masks: Mapping[str, NDArray[np.bool_]]) -> Figure:
@@ -41,7 +39,7 @@ def seconds(measured: Mapping[str, float]) -> Figure:
     return figure
 
 
-def savings(table: "pd.DataFrame") -> Figure:
+def savings(table: pd.DataFrame) -> Figure:
     """Time against the number of places, and what is saved against the size of the items.
 
     Args:
@@ -72,7 +70,7 @@ def savings(table: "pd.DataFrame") -> Figure:
     return figure
 
 
-def _marked(ax: Axes, rows: "pd.DataFrame", x: Any, y: Any, marker: str, words: str) -> Line2D:
+def _marked(ax: Axes, rows: pd.DataFrame, x: Any, y: Any, marker: str, words: str) -> Line2D:
     """A line of times under ``auto``; its marks are hollow where the path taken was plain."""
     (line,) = ax.plot(x, y, marker=marker, label=words)
     plain = rows.path == "plain"

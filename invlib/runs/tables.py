@@ -1,9 +1,8 @@
 """What is there of a study: its runs, their states, a table of their measurements."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pandas as pd
@@ -27,7 +26,8 @@ def table(study: Study, profile: str, root: str | Path | None = None) -> pd.Data
 
     Returns:
         A frame with the columns ``seed``, ``condition`` and the fields of the study's
-        ``measurement``; the study's ``looks`` are in its ``attrs``.
+        ``measurement`` (truth, whole and floating-point numbers have their types, lists of lists
+        are arrays of float64); the study's ``looks`` are in its ``attrs``.
 
     Raises:
         ResultError: for a damaged file, which is named.
@@ -42,18 +42,20 @@ def table(study: Study, profile: str, root: str | Path | None = None) -> pd.Data
             continue
         for row in load(path)["rows"]:
             rows.append({"seed": run.seed, "condition": run.condition, **row})
-    columns = fields(study.measurement)
-    frame = pd.DataFrame(rows, columns=["seed", "condition", *(each.name for each in columns)])
-    for each in columns:
-        if each.type in (bool, int, float):
-            frame[each.name] = frame[each.name].astype(each.type)
-        else:  # a list of lists is an array
-            frame[each.name] = [
-                np.array(value) if isinstance(value, list) and isinstance(value[0], list) else value
-                for value in frame[each.name]
-            ]
+    columns = get_type_hints(study.measurement)  # also where annotations are kept as text
+    frame = pd.DataFrame(rows, columns=["seed", "condition", *columns])
+    for name, kind in columns.items():
+        if kind in (bool, int, float):
+            frame[name] = frame[name].astype(kind)
+        else:
+            frame[name] = [_array(value) for value in frame[name]]
     frame.attrs["looks"] = dict(study.looks)
     return frame
+
+
+def passed(table: pd.DataFrame) -> pd.DataFrame:
+    """The measurements that passed their positive control; all where a study has none."""
+    return table[~table.failed] if "failed" in table else table
 
 
 def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dict[str, Any]]:
@@ -92,3 +94,9 @@ def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dic
                 }
             )
     return rows
+
+
+def _array(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], list):
+        return np.array(value, dtype=np.float64)  # null becomes NaN again
+    return value

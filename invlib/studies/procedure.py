@@ -393,10 +393,10 @@ def _maps(
     return dict(zip(names, (accuracy, float(normalised.mean()), far), strict=True))
 
 
-@lru_cache(maxsize=1)
-def _images(pretraining: Pretraining, channels: int) -> ItemSet:
-    items, _ = pretraining.images.load()
-    items = items.take(torch.arange(min(len(items), pretraining.count)))
+@lru_cache(maxsize=1)  # the same for all augmentations
+def _images(images: Items, count: int, channels: int) -> ItemSet:
+    items, _ = images.load()
+    items = items.take(torch.arange(min(len(items), count)))
     return items.rgb() if channels == 3 else items.grey()
 
 
@@ -407,7 +407,7 @@ def _pretrained(
     start = settings.start
     if isinstance(start, str):
         return None, None
-    images = _images(start, settings.channels)
+    images = _images(start.images, start.count, settings.channels)
     canvas = settings.canvas_for(images)
     fresh = replace(settings, start="fresh")
     model = network(fresh, None, len(images.classes), seed).to(device)

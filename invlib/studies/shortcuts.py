@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import torch
 
 from invlib import models
@@ -21,9 +22,6 @@ from invlib.exact.propagation import Propagator
 from invlib.measure.accuracy import accuracy_map
 from invlib.runs import Profile, Study
 from invlib.training import Recipe, fit
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PATHS = ("plain", "auto")
 
@@ -109,7 +107,7 @@ def compute(settings: Settings, seed: int) -> list[Timing]:
     return rows
 
 
-def sentence(table: "pd.DataFrame") -> str:
+def sentence(table: pd.DataFrame) -> str:
     """How many times as fast as plain the work is with the smallest and the largest items."""
     if not len(table):
         return ""

@@ -82,6 +82,14 @@ def test_the_gap_is_between_the_same_seeds():
     table.loc[(table.condition == "b") & (table.seed == 1), "far"] += 0.5
     assert claims.gap(table, "far", "a", "b") == "10.0 % [10.0, 10.0]"
     assert claims.gap(table, "far", "a", "c") == "not run"
+    apart = table[(table.condition == "a") == (table.seed == 1)]
+    assert claims.gap(apart, "far", "a", "b") == "not run"
+
+
+def test_without_a_positive_control_every_measurement_counts():
+    table = rows(canvas=(0.2, 0.4)).drop(columns="failed")
+    assert claims.summary(table, "canvas")["mean"].to_dict() == {"letters": 0.2, "digits": 0.4}
+    assert claims.overall(table, "canvas") == "30.0 % [30.0, 30.0]"
 
 
 # The frame, with the toy study
@@ -122,6 +130,15 @@ def test_a_claim_is_not_run_where_one_of_its_conditions_is_missing(finished):
         file.unlink()
     (found,) = claims.verdicts([claim("plain", "other")], finished)
     assert (found.verdict, found.measured, found.seeds) == (NOT_RUN, "it needs nothing", "0 of 3")
+
+
+def test_a_claim_on_a_study_that_needs_nothing_special_names_the_command(toy, tmp_path):
+    profile = replace(toy.study.profile("small"), needs="")
+    study = replace(toy.study, profiles={"small": profile})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(claims.frame, "study_of", lambda name: study)
+        (found,) = claims.verdicts([claim("plain")], tmp_path)
+    assert found.measured == "it needs 'invlib run toy --profile small'"
 
 
 def test_a_claim_may_need_several_studies(finished, toy, monkeypatch):

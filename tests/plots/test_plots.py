@@ -65,9 +65,24 @@ def test_looks_survive_what_a_chapter_does_to_a_table():
     assert plots.looks(chosen[chosen.set.isin(["mnist"])], "set") == {"mnist": LOOKS["mnist"]}
 
 
-def test_what_has_no_look_gets_a_colour_and_a_hatch():
-    frame = table(("a", "b"), ("cats",), {"b": Look("the b", 4, "..")})
-    assert plots.looks(frame, "condition") == {"b": Look("the b", 4, ".."), "a": Look("a", 1, "//")}
+def test_what_has_no_look_gets_a_colour_and_a_hatch_that_no_other_has():
+    frame = table(("a", "b", "c"), ("cats",), {"b": Look("the b", 1, "")})
+    assert plots.looks(frame, "condition") == {
+        "b": Look("the b", 1, ""), "a": Look("a", 0, "//"), "c": Look("c", 2, "..")
+    }  # fmt: skip
+    many = plots.looks(table([f"{i}" for i in range(12)], ("cats",)), "condition")
+    assert [look.colour for look in many.values()] == [*range(10), 0, 1]
+    # Nor one of a condition that is left out of this figure.
+    one = plots.looks(table(("mine",), ("cats",), LOOKS), "condition")["mine"]
+    assert one.colour not in {look.colour for look in LOOKS.values()}
+
+
+def test_measurements_without_a_positive_control_are_all_drawn():
+    frame = table(("mine", "other"), ("cats",)).drop(columns="failed")
+    assert drawn(plots.bars(frame))[2] == [[1.0], [2.0]]
+    assert len(plots.heatmaps(frame, GRID, (5, 0)).axes) == 2 + 1  # and the colour bar
+    labels = {line.get_label() for line in plots.distance(frame, GRID, (5, 0), 6).axes[0].lines}
+    assert {"mine", "other"} <= labels
 
 
 def test_heatmaps_have_a_row_for_each_condition_known_or_not():

@@ -1,7 +1,7 @@
 """What is found of a study: states of its runs, a table of measurements, counts."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -71,6 +71,30 @@ def test_a_table_without_runs_has_the_studys_columns_and_types(toy, tmp_path):
     table = runs.table(toy.study, "small", tmp_path)
     assert list(table) == ["seed", "condition", "set", "map", "far", "failed", "attempts"]
     assert len(table[~table.failed]) == 0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Its annotations are text, as with ``from __future__ import annotations``."""
+
+    count: "int"
+    known: "bool"
+    curve: "tuple[float, ...]"
+    map: "np.ndarray | None"
+
+
+def test_a_table_has_the_types_of_any_studys_measurement(toy, tmp_path):
+    rows = [Curves(1, True, (), np.array([[0.5, np.nan]])), Curves(2, False, (0.5,), None)]
+    study = replace(toy.study, measurement=Curves)
+    for run, given in study.runs("small", seeds=1):
+        origin = store.provenance(given, 0.0, "")
+        store.save(run, [vars(row) for row in rows], origin, tmp_path)
+    table = runs.table(study, "small", tmp_path)
+    assert table["count"].tolist() == [1, 2, 1, 2] and table["count"].dtype == int
+    assert len(table[~table.known]) == 2
+    assert table.curve.tolist() == [[], [0.5], [], [0.5]]
+    assert np.array_equal(table["map"][0], [[0.5, np.nan]], equal_nan=True)
+    assert table["map"][1] is None
 
 
 def test_a_table_says_how_its_study_is_drawn(toy, tmp_path):

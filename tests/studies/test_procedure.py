@@ -76,8 +76,21 @@ def test_images_are_the_first_of_the_official_file(monkeypatch):
     )
     monkeypatch.setattr(procedure, "load", lambda name, split: images)
     procedure._images.cache_clear()
-    assert len(procedure._images(start, 1)) == start.count == n - 5
+    assert len(procedure._images(start.images, start.count, 1)) == start.count == n - 5
     procedure._images.cache_clear()
+
+
+def test_images_are_read_once_for_all_augmentations(monkeypatch):
+    names = []
+    monkeypatch.setattr(
+        procedure, "load", lambda name, split: names.append(name) or load(name, split)
+    )
+    procedure._images.cache_clear()
+    for kind in ("places", "crops"):
+        settings = SMOKE.conditions[f"natural-{kind}"]
+        start = replace(settings.start, recipe=replace(settings.start.recipe, steps=1))
+        procedure._pretrained(replace(settings, start=start), 0, torch.device("cpu"))
+    assert names == ["digits"]
 
 
 # Teaching, with the positive control
