@@ -41,7 +41,13 @@ def status() -> str:
     for column in ("missing", "stale", "damaged"):
         frame[column] = frame[column].map(len)
     frame["needs"] = frame["needs"].where(frame["missing"] > 0, "")
-    frame = frame.rename(columns={"failed": "failed control", "needs": "not run because it needs"})
+    frame = frame.rename(
+        columns={
+            "failed": "failed control",
+            "capped": "ended at the cap",
+            "needs": "not run because it needs",
+        }
+    )
     return _transposed(frame, "profile")
 
 

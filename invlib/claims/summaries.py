@@ -37,13 +37,31 @@ def percent(mean: float, low: float, high: float) -> str:
 
 
 def overall(rows: pd.DataFrame, column: str) -> str:
-    """Mean over sets and seeds of a column, with the 95 % interval over seeds, in percent."""
-    by_seed = passed(rows).groupby("seed")[column].mean()
+    """Mean over the sets of each set's mean, with the 95 % interval over seeds, in percent."""
+    by_seed = _by_seed(passed(rows), column)
     return percent(*interval(by_seed)) if len(by_seed) else NOT_RUN
 
 
 def gap(rows: pd.DataFrame, column: str, condition: str, other: str) -> str:
-    """The difference of two conditions over the seeds they share, with its 95 % interval."""
-    by_seed = passed(rows).pivot_table(column, "seed", "condition")
-    shared = by_seed.reindex(columns=[condition, other]).dropna()
-    return percent(*interval(shared[condition] - shared[other])) if len(shared) else NOT_RUN
+    """The difference of two conditions over the sets and seeds they share, with its interval."""
+    both = passed(rows).pivot_table(column, ["seed", "set"], "condition")
+    shared = both.reindex(columns=[condition, other]).dropna()
+    by_seed = _by_seed((shared[condition] - shared[other]).rename("gap").reset_index(), "gap")
+    return percent(*interval(by_seed)) if len(by_seed) else NOT_RUN
+
+
+def behind(rows: pd.DataFrame) -> str:
+    """How many networks and sets stand behind a number: those that passed their control."""
+    rows = passed(rows)
+    return f"{len(rows)} networks, {rows.set.nunique()} sets"
+
+
+def _by_seed(rows: pd.DataFrame, column: str) -> pd.Series:
+    """The mean over sets at each seed, as if every seed had every set.
+
+    A set that a seed lacks (its network failed) must not make that seed look better or worse: what
+    a seed adds is measured against the mean of each of its sets.
+    """
+    by_set = rows.groupby("set")[column].mean()
+    against = (rows[column] - rows["set"].map(by_set)).groupby(rows["seed"]).mean()
+    return by_set.mean() + against - against.mean()

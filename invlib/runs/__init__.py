@@ -3,4 +3,4 @@
 from invlib.runs.runner import Report, duration, run
 from invlib.runs.store import ResultError, find, fingerprint, load, results_root, save
 from invlib.runs.study import Look, Profile, Run, Study, StudyError
-from invlib.runs.tables import passed, states, status, table
+from invlib.runs.tables import capped, passed, states, status, table

@@ -1,6 +1,6 @@
 """What is there of a study: its runs, their states, a table of their measurements."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -58,14 +58,19 @@ def passed(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table.failed] if "failed" in table else table
 
 
+def capped(attempts: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the last training did all its steps before it reached its target."""
+    return bool(attempts) and attempts[-1].get("outcome") == "steps"
+
+
 def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dict[str, Any]]:
     """What is there of every study and profile but ``smoke``, as plain data.
 
     Returns:
         One dictionary each: study, profile, planned, done (runs), measurements (rows of the done
-        runs), failed (measurements whose positive control failed), repeated (measurements that
-        took a second training), missing, stale and damaged (names or files), hardware, torch,
-        first and last date, hours of computing, needs.
+        runs), failed (measurements whose positive control failed), repeated (those that took a
+        second training), capped (those whose last training did all its steps), missing, stale and
+        damaged (names or files), hardware, torch, first and last date, hours of computing, needs.
     """
     rows = []
     for study in studies:
@@ -85,6 +90,7 @@ def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dic
                     "measurements": len(measured),
                     "failed": sum(row.get("failed", False) for row in measured),
                     "repeated": sum(len(row.get("attempts", ())) > 1 for row in measured),
+                    "capped": sum(capped(row.get("attempts", ())) for row in measured),
                     **{state: found[state] for state in ("missing", "stale", "damaged")},
                     "hardware": sorted({o["hardware"] for o in origins}),
                     "torch": sorted({o["torch"] for o in origins}),

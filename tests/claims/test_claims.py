@@ -68,6 +68,17 @@ def test_the_interval_is_over_the_seeds_of_the_mean_over_sets():
     assert claims.overall(table[table.seed == 7], "canvas") == "not run"
 
 
+def test_a_seed_without_a_set_is_measured_against_the_sets_it_has():
+    table = rows(canvas=(0.2, 0.6))
+    table["failed"] = (table.seed == 1) & (table.set == "letters")
+    # Each set's mean is 0.2 and 0.6, and no seed differs from them.
+    assert claims.overall(table, "canvas") == "40.0 % [40.0, 40.0]"
+    assert claims.behind(table) == "3 networks, 2 sets"
+    table.loc[table.seed == 1, "canvas"] += 0.1  # digits: 0.6 and 0.7, so 0.05 less and more
+    # Overall (0.2 + 0.65) / 2; the seeds lie 0.075 apart, so their standard error is 0.0375.
+    assert claims.overall(table, "canvas") == "42.5 % [-5.1, 90.1]"
+
+
 def test_a_set_that_was_never_learnt_leaves_no_verdict_on_every_set():
     table = rows()
     table["failed"] = table.set == "letters"

@@ -106,13 +106,13 @@ def test_a_table_says_how_its_study_is_drawn(toy, tmp_path):
 def test_status_counts_runs_and_failures(toy, finished):
     folder = finished / "toy" / "small"
     content = json.loads((folder / "plain-0.json").read_text())
-    content["rows"] = [{"failed": True, "attempts": [{}, {}]}]
+    content["rows"] = [{"failed": True, "attempts": [{}, {"outcome": "steps"}]}]
     (folder / "plain-0.json").write_text(json.dumps(content))
     (folder / "plain-1.json").write_bytes(b"")
     (folder / "plain-2.json").unlink()
     (row,) = runs.status([toy.study], finished)  # smoke is not listed
     assert (row["study"], row["profile"], row["planned"], row["done"]) == ("toy", "small", 6, 4)
-    assert (row["measurements"], row["failed"], row["repeated"]) == (7, 1, 1)
+    assert (row["measurements"], row["failed"], row["repeated"], row["capped"]) == (7, 1, 1, 1)
     assert row["missing"] == ["toy/small/plain-2"] and row["stale"] == []
     assert row["damaged"] == [str(finished / "toy" / "small" / "plain-1.json")]
     assert len(row["hardware"]) == 1 and len(row["dates"]) == 2 and row["needs"] == "nothing"
