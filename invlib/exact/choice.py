@@ -105,8 +105,9 @@ class Shortcut(ABC):
 
     def _short(self, samples: int, inputs: tuple[Any, ...]) -> bool:
         """Whether choosing would take too much of the work; found without it where possible."""
-        fixed = MODULE * len(self._parts())
-        if SHARE * samples < TRIAL and (fixed > BRIEF or samples < 4 * TRIAL):
+        modules = len(self._parts())
+        fixed = MODULE * modules
+        if samples < (4 * TRIAL if fixed <= BRIEF else max(TRIAL / SHARE, 2 * modules)):
             return True
         with untouched(self.model):
             each = counted(lambda: self._sample(*inputs))[1] * (3 if torch.is_grad_enabled() else 1)
@@ -123,15 +124,24 @@ class Shortcut(ABC):
         return [(module, module.training) for module in self.model.modules()]
 
     def _compared(
-        self, plain: Callable[[], tuple[Any, Any]], fast: Callable[[], tuple[Any, Any]]
-    ) -> tuple[Any, Any]:
-        """What both trials say beside their outputs; PathError where these are not the same."""
-        name = type(self.model).__name__
+        self, plain: Callable[[], Any], fast: Callable[[], tuple[Any, Any]]
+    ) -> tuple[int, Any]:
+        """Multiply-adds on the plain path, and what the other says of its own beside the output.
+
+        Raises:
+            PathError: where they do not give the same, or what the network does is not repeatable.
+        """
+        name, draws = type(self.model).__name__, Draws()
+
+        def watched() -> Any:
+            with draws:
+                return plain()
+
         with torch.autocast(device_of(self.model).type, enabled=False):
-            with untouched(self.model) as done, Draws() as draws:
-                expected, whole = plain()
-            if draws.names:
-                raise PathError(f"{name} draws random numbers with {draws.names[0]}")
+            with untouched(self.model) as done:
+                expected, whole = counted(watched)
+            if draws.drawn:
+                raise PathError(f"{name} draws random numbers")
             if done:
                 raise PathError(f"{name} {done[0]} as it runs")
             try:

@@ -250,16 +250,12 @@ class Scanner(Shortcut):
         more = replace(few, starts=torch.cat([few.starts, few.starts[:1].expand_as(few.starts)]))
         n = len(few.starts)
 
-        def plain() -> tuple[list[Tensor], int]:
-            out, operations = counted(lambda: self._plain(few))
-            return [out, out], operations
-
         def fast() -> tuple[list[Tensor], tuple[int, int]]:
             out, operations = counted(lambda: self._scan(few))
             beside, both = counted(lambda: self._scan(more))
             return [out, beside[:n]], (operations, both)
 
-        each, (one, both) = self._compared(plain, fast)
+        each, (one, both) = self._compared(lambda: [self._plain(few)] * 2, fast)
         # What one more frame takes, and what all share.
         frames, own = len(start.starts), (both - one) / n
         alone = each / n * int(cut.sum())

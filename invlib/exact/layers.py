@@ -198,10 +198,14 @@ class Walk(fx.Interpreter):
         """
         self.env, self.args_iter, self.kept, self.stopped = {}, iter([x]), kept, None
         try:
-            with Rows():
-                return self._run(list(self.graph.nodes), until)
+            return self._run(list(self.graph.nodes), until)
         finally:
             self.env, self.args_iter, self.kept = {}, iter(()), None
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The value of a node that has no rule, or whose inputs are plain."""
+        with Rows():
+            return super().run_node(n)
 
     def _run(self, nodes: list[fx.Node], until: fx.Node | None) -> Any:
         for i, node in enumerate(nodes):

@@ -183,9 +183,7 @@ class Propagator(Shortcut):
 
         kept, self._kept = self._kept, None
         try:
-            whole, (both, one) = self._compared(
-                lambda: counted(lambda: self._plain(images, places)), fast
-            )
+            whole, (both, one) = self._compared(lambda: self._plain(images, places), fast)
         finally:
             self._kept = kept
         return whole // 2, both - one, 2 * one - both

@@ -52,19 +52,31 @@ _DROPOUT = (
 
 
 class Draws(TorchFunctionMode):
-    """Inside, the functions that draw from torch's generators are noted, those of dropout aside."""
+    """Whether anything but dropout draws from torch's generators inside.
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
+    Attributes:
+        drawn: it does, known after the block.
+    """
+
+    drawn = False
+
+    def __enter__(self) -> "Draws":
+        self._expected = _torch_dice()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self.drawn |= _torch_dice() != self._expected
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        before = _torch_dice()
+        if func not in _DROPOUT:
+            return func(*args, **(kwargs or {}))
+        self.drawn |= _torch_dice() != self._expected
         out = func(*args, **(kwargs or {}))
-        if func not in _DROPOUT and _torch_dice() != before:
-            self.names.append(getattr(func, "__name__", str(func)))
+        self._expected = _torch_dice()
         return out
 
 

@@ -565,7 +565,7 @@ class Centred(nn.Module):
 REFUSED = [
     (Centred, "Centred does not give the same numbers on both paths"),
     (Branches, "torch.fx cannot trace Branches: symbolically traced variables"),
-    (Noisy, "Noisy draws random numbers with randn_like"),
+    (Noisy, "Noisy draws random numbers"),
     (Counting, "Counting makes tensors of its own"),
 ]
 
