@@ -21,7 +21,7 @@ from invlib.data.canvas import Canvas, Placement
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, chunk_size, device_of, mixed, seeded
 from invlib.exact.propagation import Propagator
-from invlib.exact.trial import output, trains_batch_norm
+from invlib.exact.trial import layout, output, trains_batch_norm
 from invlib.progress import bar
 
 
@@ -130,7 +130,7 @@ def fit(
     images, labels = items.images.to(device), items.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     sample = balanced(items.labels)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=layout(model))  # type: ignore[call-overload]
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     forward: Callable[..., Any] = partial(output, model)

@@ -287,14 +287,15 @@ class Scanner(Shortcut):
     def _plain(self, start: Fragments) -> Tensor:
         """The same, one frame after the other."""
         seen: list[Any] = []
-        module = self.model.get_submodule(self.layer) if self.layer else self.model
-        # A later layer may work in place.
-        hook = module.register_forward_hook(
+        hook = self.layer and self.model.get_submodule(self.layer).register_forward_hook(
+            # A later layer may work in place.
             lambda m, x, y: seen.append(y.clone() if isinstance(y, Tensor) else y)
         )
         try:
             for count, (frames,) in enumerate(Fragments.pieces([start]), 1):
-                output(self.model, frames.contiguous(memory_format=torch.channels_last))
+                frames = frames.contiguous(memory_format=torch.channels_last)
+                out = output(self.model, frames)
+                seen += [] if hook else [out]
                 if len(seen) != count:
                     raise ValueError(
                         f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
@@ -306,7 +307,8 @@ class Scanner(Shortcut):
                         f"{type(seen[-1]).__name__}: name a layer that gives one"
                     )
         finally:
-            hook.remove()
+            if hook:
+                hook.remove()
         return torch.cat(seen).flatten(1)
 
     def _cuts(self, images: Tensor) -> Tensor:

@@ -566,6 +566,37 @@ def test_a_network_that_flattens_with_view_propagates(view, pool):
     assert forward.reason == ""
 
 
+@pytest.mark.filterwarnings("ignore::invlib.exact.choice.PlainPath", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("compiler", ["script", "trace", "compile", "compile in place"])
+def test_compiled_networks_that_flatten_with_view_work(compiler, noise, monkeypatch):
+    monkeypatch.setattr(choice, "MODULE", 2**10)  # so that a trial seems cheap
+
+    class Plain(Views):
+        def __init__(self):
+            super().__init__(None)
+            del self.view
+
+        def forward(self, x):
+            x = self.pool(F.relu(self.two(F.relu(self.one(x)))))
+            return self.head(x.view(x.size(0), -1))
+
+    model = Plain()
+    if compiler == "script":
+        model = torch.jit.script(model)
+    elif compiler == "trace":
+        model = torch.jit.trace(model, torch.zeros(2, 1, 24, 24))
+    elif compiler == "compile":
+        model = torch.compile(model, backend="eager")
+    else:
+        model.compile(backend="eager")
+    items = noise(40, 4, 5)
+    for path in ("plain", "auto"):
+        invlib.fit(model, CANVAS, items, CANVAS.fully_translated(), SHORT, exact_path=path)
+        found = invlib.accuracy_map(model, CANVAS, items, (0, 9, 19), exact_path=path)
+        assert found.shape == (3, 3)
+        assert invlib.sensitivity_map(model, torch.rand(2, 1, 24, 24), None, 3).shape == (7, 7)
+
+
 def test_a_view_of_a_wrong_size_is_the_networks_own_error():
     model = Views(lambda x: x.view(x.size(0), 7))
     for path in ("auto", "plain", "propagate"):
