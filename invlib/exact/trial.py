@@ -4,13 +4,14 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules import module as everywhere
+from torch.nn.modules import module as all_modules
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
@@ -45,7 +46,7 @@ class Rows(TorchFunctionMode):
 def layout(model: nn.Module) -> torch.memory_format:
     """Channels last, which is faster; not for compiled code, in which ``Rows`` sees no ``view``."""
     compiled = any(
-        isinstance(m, torch.jit.ScriptModule) or m._compiled_call_impl or hasattr(m, "_orig_mod")
+        isinstance(m, torch.jit.ScriptModule) or m._compiled_call_impl or "_orig_mod" in m._modules
         for m in model.modules()
     )
     return torch.contiguous_format if compiled else torch.channels_last
@@ -101,9 +102,22 @@ def _torch_dice() -> list[bytes]:
     return [state.numpy().tobytes() for state in states]
 
 
-def _dice() -> list[Any]:
-    numpy: Any = np.random.get_state()  # noqa: NPY002
-    return [random.getstate(), numpy[1].tobytes(), numpy[2:], _torch_dice()]
+def _dice(holders: list[dict[str, Any]]) -> list[tuple[Callable[[Any], Any], Any]]:
+    """What sets the generators of Python and numpy, those of a network's own too; their states."""
+    own = [value for each in holders for value in each.values()]
+    bits = [g.bit_generator for g in own if isinstance(g, np.random.Generator)]
+    return [
+        (random.setstate, random.getstate()),
+        (np.random.set_state, np.random.get_state(legacy=False)),  # noqa: NPY002
+        *((g.setstate, g.getstate()) for g in own if isinstance(g, random.Random)),
+        *((partial(setattr, each, "state"), each.state) for each in bits),
+    ]
+
+
+def _moved(before: Any, after: Any) -> bool:
+    if isinstance(before, tuple):
+        return bool(before != after)
+    return not all(map(np.array_equal, tree_leaves(before), tree_leaves(after)))
 
 
 @contextmanager
@@ -122,16 +136,19 @@ def untouched(model: nn.Module) -> Iterator[list[str]]:
     kept = [(name, part, copy(part)) for name, part in parts]
     buffers = [(b, b.clone()) for b in model.buffers()]
     parameters = [(p, p.detach(), _mark(p)) for p in model.parameters()]
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    dice = _dice(holders)
     try:
         with seeded(1):  # Not the seed of ``counted``, which would hide what was drawn.
-            before = _dice()
+            before = _torch_dice()
             yield done
-            if _dice() != before:
+            moved = [
+                _moved(old, new) for (_, old), (_, new) in zip(dice, _dice(holders), strict=False)
+            ]
+            if any(moved) or _torch_dice() != before:
                 done.append("draws random numbers")
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        for put_back, state in dice:
+            put_back(state)
         for name, part, old in kept:
             changed = _changed(part, old)
             if changed:
@@ -236,7 +253,7 @@ def agree_roughly(a: list[Tensor], b: list[Tensor]) -> bool:
 def hooked(model: nn.Module) -> bool:
     """Whether anybody wants to see what goes through a part of the network, or back."""
     kinds = "forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks"
-    return any(getattr(everywhere, f"_global_{kind}") for kind in kinds) or any(
+    return any(getattr(all_modules, f"_global_{kind}") for kind in kinds) or any(
         getattr(m, f"_{kind}") for m in model.modules() for kind in kinds
     )
 

@@ -135,10 +135,6 @@ def test_mobilenet_trains_by_itself_where_its_statistics_are_kept(noise):
 # What a trace freezes
 
 
-def dropped(draw):
-    return Net(lambda self, x: x * 3 if draw() < 0.3 else x)
-
-
 @pytest.mark.parametrize(
     "draw",
     [
@@ -146,17 +142,23 @@ def dropped(draw):
         random.random,
         np.random.rand,
         lambda: torch.rand((), generator=torch.default_generator).item(),
+        np.random.default_rng,
+        random.Random,
     ],
-    ids=["torch", "random", "numpy", "generator"],
+    ids=["torch", "random", "numpy", "generator", "own numpy", "own random"],
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_a_draw_in_forward_is_drawn_anew_each_time(draw, training):
-    model = dropped(draw).double().train(training)
-    images, _ = batch()
+    if draw in (np.random.default_rng, random.Random):
+        model = Net(lambda self, x: x * 3 if self.dice.random() < 0.3 else x, dice=draw(5))
+    else:
+        model = Net(lambda self, x: x * 3 if draw() < 0.3 else x)
+    model, (images, _) = model.double().train(training), batch()
+    copied = copy.deepcopy(model)
     fast = Propagator(model, CANVAS)
     with pytest.warns(PlainPath, match="draws random numbers"):
         fast.choose(images, (3, 9))
-    plain = Propagator(model, CANVAS, "plain")
+    plain = Propagator(copied, CANVAS, "plain")
     outs = []
     for forward in (fast, plain):
         dice()
