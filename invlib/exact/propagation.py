@@ -69,13 +69,11 @@ class Propagator(Shortcut):
         """
         if not len(images):
             return self._plain(images, places)
-        if hooked(self.model) and self.path == "propagate":
-            return self._plain(images, places)
         if self.path is None or (self.path == "propagate" and self._stale()):
             self.choose(images, places)
-        return (
-            self._plain(images, places) if self.path == "plain" else self._propagate(images, places)
-        )
+        if self.path == "plain" or hooked(self.model):
+            return self._plain(images, places)
+        return self._propagate(images, places)
 
     @contextmanager
     def fixed_weights(self) -> Iterator[None]:

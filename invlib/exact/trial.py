@@ -1,7 +1,7 @@
 """A network on trial: what it computes, draws and changes, and what it costs."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import partial
@@ -22,24 +22,20 @@ from invlib.devices import seeded
 
 
 class Rows(TorchFunctionMode):
-    """Inside, a map that is flattened with ``view`` is stored row by row first.
+    """Inside, a map that ``view`` flattens is stored channels first before, as ``view`` wants it.
 
-    Maps are channels last here, and ``view`` wants channels first. The map itself is stored anew,
-    not a copy of it, so that it goes on sharing its memory with the view.
+    It is stored anew itself, not a copy of it, so that it shares its memory with the view.
     """
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         try:
             return func(*args, **(kwargs or {}))
         except RuntimeError:
             if func not in (Tensor.view, Tensor.view_as) or args[0].is_contiguous():
                 raise
         if isinstance(args[0], nn.Parameter):
-            args = (args[0].contiguous(), *args[1:])
-        else:
-            args[0].data = args[0].detach().contiguous()
+            return func(args[0].contiguous(), *args[1:], **(kwargs or {}))
+        args[0].data = args[0].detach().contiguous()
         return func(*args, **(kwargs or {}))
 
 
@@ -67,11 +63,7 @@ _DROPOUT = (
 
 
 class Draws(TorchFunctionMode):
-    """Whether anything but dropout draws from torch's generators inside.
-
-    Attributes:
-        drawn: it does, known after the block.
-    """
+    """Whether anything but dropout draws from torch's generators inside: ``drawn``, after it."""
 
     drawn = False
 
@@ -84,9 +76,7 @@ class Draws(TorchFunctionMode):
         super().__exit__(*error)
         self.drawn |= _torch_dice() != self._expected
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func not in _DROPOUT:
             return func(*args, **(kwargs or {}))
         self.drawn |= _torch_dice() != self._expected
@@ -96,15 +86,12 @@ class Draws(TorchFunctionMode):
 
 
 def _torch_dice() -> list[bytes]:
-    states = [torch.get_rng_state()]
-    if torch.cuda.is_initialized():
-        states.append(torch.cuda.get_rng_state())
-    return [state.numpy().tobytes() for state in states]
+    kinds = [torch, torch.cuda] if torch.cuda.is_initialized() else [torch]
+    return [kind.get_rng_state().numpy().tobytes() for kind in kinds]
 
 
-def _dice(holders: list[dict[str, Any]]) -> list[tuple[Callable[[Any], Any], Any]]:
-    """What sets the generators of Python and numpy, those of a network's own too; their states."""
-    own = [value for each in holders for value in each.values()]
+def _dice(own: list[Any]) -> list[tuple[Callable[[Any], Any], Any]]:
+    """What sets the generators of Python and numpy, the global ones and others; their states."""
     bits = [g.bit_generator for g in own if isinstance(g, np.random.Generator)]
     return [
         (random.setstate, random.getstate()),
@@ -112,12 +99,6 @@ def _dice(holders: list[dict[str, Any]]) -> list[tuple[Callable[[Any], Any], Any
         *((g.setstate, g.getstate()) for g in own if isinstance(g, random.Random)),
         *((partial(setattr, each, "state"), each.state) for each in bits),
     ]
-
-
-def _moved(before: Any, after: Any) -> bool:
-    if isinstance(before, tuple):
-        return bool(before != after)
-    return not all(map(np.array_equal, tree_leaves(before), tree_leaves(after)))
 
 
 @contextmanager
@@ -130,21 +111,20 @@ def untouched(model: nn.Module) -> Iterator[list[str]]:
         A list that says, after the block, what it had done to them.
     """
     done: list[str] = []
-    holders = [vars(m) for m in model.modules()]
-    parts: list[tuple[str, Any]] = [("", each) for each in holders]
-    parts += [(k, v) for each in holders for k, v in each.items() if isinstance(v, dict | list)]
+    values = [(k, v) for m in model.modules() for k, v in vars(m).items()]
+    parts: list[tuple[str, Any]] = [("", vars(m)) for m in model.modules()]
+    parts += [(k, v) for k, v in values if isinstance(v, dict | list)]
     kept = [(name, part, copy(part)) for name, part in parts]
     buffers = [(b, b.clone()) for b in model.buffers()]
     parameters = [(p, p.detach(), _mark(p)) for p in model.parameters()]
-    dice = _dice(holders)
+    own = [v for _, v in values]
+    dice = _dice(own)
     try:
         with seeded(1):  # Not the seed of ``counted``, which would hide what was drawn.
             before = _torch_dice()
             yield done
-            moved = [
-                _moved(old, new) for (_, old), (_, new) in zip(dice, _dice(holders), strict=False)
-            ]
-            if any(moved) or _torch_dice() != before:
+            # A state holds its position, so that it shows in print.
+            if _torch_dice() != before or repr(_dice(own)) != repr(dice):
                 done.append("draws random numbers")
     finally:
         for put_back, state in dice:
@@ -211,42 +191,31 @@ def _agree(x: Any, y: Any) -> bool:
         return False
     if not (x.is_floating_point() or x.is_complex()):
         return torch.equal(x, y)
-    largest = x[x.isfinite()].abs().max() if x.isfinite().any() else 0.0
-    near = torch.finfo(x.dtype).eps ** 0.5 * float(largest)
+    largest = float(x[x.isfinite()].abs().max()) if x.isfinite().any() else 0.0
+    near = torch.finfo(x.dtype).eps ** 0.5 * largest
     return torch.allclose(x, y, rtol=0.0, atol=near, equal_nan=True)
 
 
-def gradients(model: nn.Module, out: Any) -> list[Tensor]:
-    """The gradients of a drawn combination of a network's outputs, by its trained parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    with seeded(0):
-        terms = [
-            (y * torch.randn_like(y)).sum().abs()
-            for y in tree_leaves(out)
-            if isinstance(y, Tensor) and y.requires_grad
-        ]
-    if not terms or not parameters:
-        return []
-    found = torch.autograd.grad(
-        sum(terms, torch.zeros(())), parameters, materialize_grads=True, allow_unused=True
-    )
-    return list(found)
+def same_gradients(model: nn.Module, a: Any, b: Any) -> bool:
+    """Whether two outputs give the same gradients, to a quarter of their digits in the mean.
 
-
-def agree_roughly(a: list[Tensor], b: list[Tensor]) -> bool:
-    """Whether gradients are the same to a quarter of their digits, in the mean.
-
-    A ReLU or a pooling whose winner is decided by rounding sends them elsewhere, and some are
-    nothing but rounding.
+    A ReLU or a pooling whose winner is decided by rounding sends them elsewhere, and where they
+    would be zero they are nothing but rounding.
     """
-    if not a:
-        return not b
-    eps = max(torch.finfo(x.dtype).eps for x in a)
-    sizes = [float(x.norm()) for x in a]
-    floor = eps**0.5 * max(sizes)
-    return len(a) == len(b) and all(
-        float((x - y).norm()) <= eps**0.25 * size + floor
-        for x, y, size in zip(a, b, sizes, strict=True)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def gradients(out: Any) -> Sequence[Tensor]:
+        parts = [y for y in tree_leaves(out) if isinstance(y, Tensor) and y.requires_grad]
+        with seeded(0):
+            weights = [torch.randn_like(y) for y in parts]
+        wanted = parameters if parts else []
+        return wanted and torch.autograd.grad(parts, wanted, weights, materialize_grads=True)
+
+    xs, ys = gradients(a), gradients(b)
+    largest = max((float(x.norm()) for x in xs), default=0.0)
+    return len(xs) == len(ys) and all(
+        float((x - y).norm()) <= eps**0.25 * float(x.norm()) + eps**0.5 * largest
+        for x, y, eps in zip(xs, ys, (torch.finfo(x.dtype).eps for x in xs), strict=True)
     )
 
 
