@@ -9,16 +9,8 @@ import torch
 from torch import nn
 
 from invlib.devices import device_of
+from invlib.exact import trial
 from invlib.exact.layers import NotTraced, Walk, spans
-from invlib.exact.trial import (
-    Draws,
-    agree,
-    counted,
-    hooked,
-    same_gradients,
-    trains_batch_norm,
-    untouched,
-)
 
 PATHS = ("auto", "propagate", "plain")
 TRIAL, MODULE = 12, 2**27
@@ -90,9 +82,9 @@ class Shortcut(ABC):
         auto = self.exact_path == "auto"
         if auto and not any(map(spans, self.model.modules())):
             return "plain", "no layer looks further than one cell"
-        if hooked(self.model):
+        if trial.hooked(self.model):
             raise PathError("hooks are to see whole maps")
-        if trains_batch_norm(self.model):
+        if trial.trains_batch_norm(self.model):
             raise PathError("BatchNorm takes its statistics from the batch, all maps depend on it")
         if auto and samples is not None and self._short(samples, inputs):
             return "plain", "the work is too short to find out what pays"
@@ -108,8 +100,9 @@ class Shortcut(ABC):
         fixed = MODULE * modules
         if samples < (4 * TRIAL if fixed <= BRIEF else max(TRIAL / SHARE, 2 * modules)):
             return True
-        with untouched(self.model):
-            each = counted(lambda: self._sample(*inputs))[1] * (3 if torch.is_grad_enabled() else 1)
+        with trial.untouched(self.model):
+            each = trial.counted(lambda: self._sample(*inputs))[1]
+        each *= 3 if torch.is_grad_enabled() else 1
         if device_of(self.model).type == "cuda":
             each //= 256  # It is so many times as fast, but in what the modules take.
         choosing, work = TRIAL * each + fixed, samples * each
@@ -130,24 +123,17 @@ class Shortcut(ABC):
         Raises:
             PathError: where they do not give the same, or what the network does is not repeatable.
         """
-        name, draws = type(self.model).__name__, Draws()
-
-        def watched() -> Any:
-            with draws:
-                return plain()
-
-        with torch.autocast(device_of(self.model).type, enabled=False):
-            with untouched(self.model) as done:
-                expected, whole = counted(watched)
-            if draws.drawn:
-                raise PathError(f"{name} draws random numbers")
+        name = type(self.model).__name__
+        with torch.autocast(device_of(self.model).type, enabled=False), trial.SameDropout():
+            with trial.untouched(self.model) as done:
+                expected, whole = trial.counted(plain)
             if done:
                 raise PathError(f"{name} {done[0]} as it runs")
             try:
                 found, parts = fast()
-                same = agree(expected, found)
+                same = trial.agree(expected, found)
                 if same and torch.is_grad_enabled():
-                    same = same_gradients(self.model, expected, found)
+                    same = trial.same_gradients(self.model, expected, found)
             except PathError:
                 raise
             except Exception as error:  # as plain works

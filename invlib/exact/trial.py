@@ -33,8 +33,6 @@ class Rows(TorchFunctionMode):
         except RuntimeError:
             if func not in (Tensor.view, Tensor.view_as) or args[0].is_contiguous():
                 raise
-        if isinstance(args[0], nn.Parameter):
-            return func(args[0].contiguous(), *args[1:], **(kwargs or {}))
         args[0].data = args[0].detach().contiguous()
         return func(*args, **(kwargs or {}))
 
@@ -62,27 +60,12 @@ _DROPOUT = (
 )  # fmt: skip
 
 
-class Draws(TorchFunctionMode):
-    """Whether anything but dropout draws from torch's generators inside: ``drawn``, after it."""
-
-    drawn = False
-
-    def __enter__(self) -> "Draws":
-        self._expected = _torch_dice()
-        super().__enter__()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
-        self.drawn |= _torch_dice() != self._expected
+class SameDropout(TorchFunctionMode):
+    """Inside, dropout always draws the same, and leaves the generators as they are."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func not in _DROPOUT:
+        with seeded(0) if func in _DROPOUT else nullcontext():
             return func(*args, **(kwargs or {}))
-        self.drawn |= _torch_dice() != self._expected
-        out = func(*args, **(kwargs or {}))
-        self._expected = _torch_dice()
-        return out
 
 
 def _torch_dice() -> list[bytes]:
@@ -120,7 +103,7 @@ def untouched(model: nn.Module) -> Iterator[list[str]]:
     own = [v for _, v in values]
     dice = _dice(own)
     try:
-        with seeded(1):  # Not the seed of ``counted``, which would hide what was drawn.
+        with seeded(0):
             before = _torch_dice()
             yield done
             # A state holds its position, so that it shows in print.
@@ -169,10 +152,10 @@ class _NoModules(nullcontext[None]):
 
 
 def counted(call: Callable[[], Any]) -> tuple[Any, int]:
-    """What a call returns, always with the same random numbers, and its multiply-adds."""
+    """What a call returns, and its multiply-adds."""
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModules()  # type: ignore[assignment]
-    with seeded(0), counter:
+    with counter:
         out = call()
     return out, counter.get_total_flops() // 2
 
