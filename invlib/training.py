@@ -21,7 +21,7 @@ from invlib.data.canvas import Canvas, Placement
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, chunk_size, device_of, mixed, seeded
 from invlib.exact.propagation import Propagator
-from invlib.exact.trial import output, trains_batch_norm
+from invlib.exact.trial import layout, output, trains_batch_norm
 from invlib.progress import bar
 
 
@@ -130,7 +130,7 @@ def fit(
     images, labels = items.images.to(device), items.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     sample = balanced(items.labels)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.to(memory_format=layout(model))  # type: ignore[call-overload]
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     forward: Callable[..., Any] = partial(output, model)
@@ -151,13 +151,12 @@ def fit(
                 optimiser.param_groups[0]["lr"] = rate
             index = sample(recipe.batch_size, generator)
             x, drawn = images[index.to(device)], items.labels[index]
-            inputs = (
-                (x, placement.places(drawn, generator))
-                if isinstance(placement, Placement)
-                else (placement.draw(x, drawn, generator),)
-            )
-            batch = (*inputs, labels[index.to(device)])
-            stop.seen(*_step(forward, optimiser, items, batch, chunk, recipe))
+            if isinstance(placement, Placement):
+                batch = [x, placement.places(drawn, generator)]
+            else:
+                batch = [placement.draw(x, drawn, generator)]
+            batch.append(labels[index.to(device)])
+            stop.seen(*_step(forward, optimiser, items, batch, chunk, recipe.precision))
             if stop.steps % 10 == 0:
                 speed = stop.steps * recipe.batch_size / (time.perf_counter() - began)
                 progress.set_postfix_str(
@@ -165,10 +164,8 @@ def fit(
                     refresh=False,
                 )
                 progress.update(10)
-    seconds = time.perf_counter() - began
-    return Training(
-        stop.outcome, stop.steps, stop.accuracy, seconds, recipe.precision, path, recipe
-    )
+    seconds, precision = time.perf_counter() - began, recipe.precision
+    return Training(stop.outcome, stop.steps, stop.accuracy, seconds, precision, path, recipe)
 
 
 def _step(
@@ -177,27 +174,27 @@ def _step(
     items: ItemSet,
     batch: Sequence[Tensor],
     chunk: int,
-    recipe: Recipe,
+    precision: str,
 ) -> tuple[float, float]:
-    """A step of the optimiser on a batch (inputs and labels), and its mean loss and accuracy."""
+    """A step of the optimiser on a batch, inputs and labels; its mean loss and accuracy."""
     seen = []
     for *inputs, labels in zip(*(each.split(chunk) for each in batch), strict=True):
-        with autocast(labels.device, recipe.precision):
+        with autocast(labels.device, precision):
             logits = logits_of(forward(*inputs), items)
-        loss = cross_entropy(logits.float(), labels, reduction="sum") / recipe.batch_size
+        loss = cross_entropy(logits.float(), labels, reduction="sum") / len(batch[-1])
         loss.backward()
         seen.append(torch.stack([loss.detach(), (logits.argmax(1) == labels).sum()]))
     optimiser.step()
     optimiser.zero_grad(set_to_none=True)
     losses, right = zip(*torch.stack(seen).tolist(), strict=True)
-    return sum(losses), sum(right) / recipe.batch_size
+    return sum(losses), sum(right) / len(batch[-1])
 
 
 def logits_of(out: Any, items: ItemSet) -> Tensor:
-    """A network's output, if it can be an answer about these items.
+    """A network's output, which has to be logits (n, classes) for the classes of some items.
 
     Raises:
-        ValueError: when it is not one tensor (n, at least the classes).
+        ValueError: when it is something else, or too few.
     """
     n = len(items.classes)
     if not isinstance(out, Tensor) or out.ndim != 2:
@@ -212,16 +209,9 @@ def logits_of(out: Any, items: ItemSet) -> Tensor:
 
 
 class Stopping:
-    """When a training stops.
-
-    Args:
-        recipe: its settings.
-        classes: how many there are.
+    """When a training stops, by its running ``loss`` and ``accuracy`` after so many ``steps``.
 
     Attributes:
-        steps: seen so far.
-        loss: running loss over the recipe's window.
-        accuracy: running accuracy, a fraction.
         outcome: as in ``Training``; empty while it goes on.
     """
 
@@ -229,22 +219,19 @@ class Stopping:
         self.recipe, self.chance = recipe, recipe.chance * math.log(classes)
         self.recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
         self.steps, self.loss, self.accuracy = 0, math.nan, math.nan
-        self.outcome = "" if recipe.steps else "steps"
-        self.held, self.stuck = -1, 0
+        self.held, self.stuck, self.outcome = -1, 0, "" if recipe.steps else "steps"
 
     def seen(self, loss: float, accuracy: float) -> None:
-        """Take in one step's mean loss and accuracy."""
-        recipe = self.recipe
+        """Take in a step's mean loss and accuracy."""
+        recipe, goal = self.recipe, self.recipe.target_accuracy
         self.steps += 1
         if not math.isfinite(loss):
             self.outcome = "diverged"
             return
         self.recent.append((loss, accuracy))
-        self.loss, self.accuracy = (
-            sum(each) / len(self.recent) for each in zip(*self.recent, strict=True)
-        )
-        full = len(self.recent) == recipe.window
-        reached = recipe.target_accuracy and full and self.accuracy >= recipe.target_accuracy
+        n = len(self.recent)
+        self.loss, self.accuracy = (sum(each) / n for each in zip(*self.recent, strict=True))
+        reached = goal and n == recipe.window and self.accuracy >= goal
         self.held = self.held + 1 if reached else -1
         self.stuck = self.stuck + 1 if self.loss > self.chance else 0
         if self.held >= recipe.hold:

@@ -9,17 +9,8 @@ import torch
 from torch import nn
 
 from invlib.devices import device_of
+from invlib.exact import trial
 from invlib.exact.layers import NotTraced, Walk, spans
-from invlib.exact.trial import (
-    Draws,
-    agree,
-    agree_roughly,
-    counted,
-    gradients,
-    hooked,
-    trains_batch_norm,
-    untouched,
-)
 
 PATHS = ("auto", "propagate", "plain")
 TRIAL, MODULE = 12, 2**27
@@ -91,9 +82,9 @@ class Shortcut(ABC):
         auto = self.exact_path == "auto"
         if auto and not any(map(spans, self.model.modules())):
             return "plain", "no layer looks further than one cell"
-        if hooked(self.model):
+        if trial.hooked(self.model):
             raise PathError("hooks are to see whole maps")
-        if trains_batch_norm(self.model):
+        if trial.trains_batch_norm(self.model):
             raise PathError("BatchNorm takes its statistics from the batch, all maps depend on it")
         if auto and samples is not None and self._short(samples, inputs):
             return "plain", "the work is too short to find out what pays"
@@ -105,11 +96,13 @@ class Shortcut(ABC):
 
     def _short(self, samples: int, inputs: tuple[Any, ...]) -> bool:
         """Whether choosing would take too much of the work; found without it where possible."""
-        fixed = MODULE * len(self._parts())
-        if SHARE * samples < TRIAL and (fixed > BRIEF or samples < 4 * TRIAL):
+        modules = len(self._parts())
+        fixed = MODULE * modules
+        if samples < (4 * TRIAL if fixed <= BRIEF else max(TRIAL / SHARE, 2 * modules)):
             return True
-        with untouched(self.model):
-            each = counted(lambda: self._sample(*inputs))[1] * (3 if torch.is_grad_enabled() else 1)
+        with trial.untouched(self.model):
+            each = trial.counted(lambda: self._sample(*inputs))[1]
+        each *= 3 if torch.is_grad_enabled() else 1
         if device_of(self.model).type == "cuda":
             each //= 256  # It is so many times as fast, but in what the modules take.
         choosing, work = TRIAL * each + fixed, samples * each
@@ -123,22 +116,24 @@ class Shortcut(ABC):
         return [(module, module.training) for module in self.model.modules()]
 
     def _compared(
-        self, plain: Callable[[], tuple[Any, Any]], fast: Callable[[], tuple[Any, Any]]
-    ) -> tuple[Any, Any]:
-        """What both trials say beside their outputs; PathError where these are not the same."""
+        self, plain: Callable[[], Any], fast: Callable[[], tuple[Any, Any]]
+    ) -> tuple[int, Any]:
+        """Multiply-adds on the plain path, and what the other says of its own beside the output.
+
+        Raises:
+            PathError: where they do not give the same, or what the network does is not repeatable.
+        """
         name = type(self.model).__name__
-        with torch.autocast(device_of(self.model).type, enabled=False):
-            with untouched(self.model) as done, Draws() as draws:
-                expected, whole = plain()
-            if draws.names:
-                raise PathError(f"{name} draws random numbers with {draws.names[0]}")
+        with torch.autocast(device_of(self.model).type, enabled=False), trial.SameDropout():
+            with trial.untouched(self.model) as done:
+                expected, whole = trial.counted(plain)
             if done:
                 raise PathError(f"{name} {done[0]} as it runs")
             try:
                 found, parts = fast()
-                same = agree(expected, found)
+                same = trial.agree(expected, found)
                 if same and torch.is_grad_enabled():
-                    same = agree_roughly(*(gradients(self.model, out) for out in (expected, found)))
+                    same = trial.same_gradients(self.model, expected, found)
             except PathError:
                 raise
             except Exception as error:  # as plain works

@@ -248,16 +248,12 @@ class Scanner(Shortcut):
         more = replace(few, starts=torch.cat([few.starts, few.starts[:1].expand_as(few.starts)]))
         n = len(few.starts)
 
-        def plain() -> tuple[list[Tensor], int]:
-            out, operations = counted(lambda: self._plain(few))
-            return [out, out], operations
-
         def fast() -> tuple[list[Tensor], tuple[int, int]]:
             out, operations = counted(lambda: self._scan(few))
             beside, both = counted(lambda: self._scan(more))
             return [out, beside[:n]], (operations, both)
 
-        each, (one, both) = self._compared(plain, fast)
+        each, (one, both) = self._compared(lambda: [self._plain(few)] * 2, fast)
         # What one more frame takes, and what all share.
         frames, own = len(start.starts), (both - one) / n
         alone = each / n * int(cut.sum())
@@ -289,14 +285,15 @@ class Scanner(Shortcut):
     def _plain(self, start: Fragments) -> Tensor:
         """The same, one frame after the other."""
         seen: list[Any] = []
-        module = self.model.get_submodule(self.layer) if self.layer else self.model
-        # A later layer may work in place.
-        hook = module.register_forward_hook(
+        hook = self.layer and self.model.get_submodule(self.layer).register_forward_hook(
+            # A later layer may work in place.
             lambda m, x, y: seen.append(y.clone() if isinstance(y, Tensor) else y)
         )
         try:
             for count, (frames,) in enumerate(Fragments.pieces([start]), 1):
-                output(self.model, frames.contiguous(memory_format=torch.channels_last))
+                frames = frames.contiguous(memory_format=torch.channels_last)
+                out = output(self.model, frames)
+                seen += [] if hook else [out]
                 if len(seen) != count:
                     raise ValueError(
                         f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
@@ -308,7 +305,8 @@ class Scanner(Shortcut):
                         f"{type(seen[-1]).__name__}: name a layer that gives one"
                     )
         finally:
-            hook.remove()
+            if hook:
+                hook.remove()
         return torch.cat(seen).flatten(1)
 
     def _cuts(self, images: Tensor) -> Tensor:

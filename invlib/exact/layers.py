@@ -139,23 +139,21 @@ class Walk(fx.Interpreter):
         tracer, name = _Tracer(), type(model).__name__
         if "forward" in vars(model):
             raise NotTraced(f"{name} has a forward that its class does not know")
-        with untouched(model) as done:
-            try:
-                with tracer.made:
-                    graph = tracer.trace(model)
-            except NotTraced:
-                raise
-            except Exception as error:  # whatever a forward does with a proxy
-                raise NotTraced(f"torch.fx cannot trace {name}: {error}") from error
+        try:
+            with untouched(model) as done, tracer.made:
+                graph = tracer.trace(model)
+        except NotTraced:
+            raise
+        except Exception as error:  # whatever a forward does with a proxy
+            raise NotTraced(f"torch.fx cannot trace {name}: {error}") from error
         inputs = [n for n in graph.nodes if n.op == "placeholder" and not n.args]
-        if "draws random numbers" in done:
-            raise NotTraced(f"{name} draws random numbers that its layers do not see")
-        if tracer.made.tensors or any("_tensor_constant" in each for each in done):
-            raise NotTraced(f"{name} makes tensors of its own")
-        if done:
-            raise NotTraced(f"{name} {done[0]} as it runs")
+        made = tracer.made.tensors or any("_tensor_constant" in each for each in done)
+        if made and "draws random numbers" not in done:
+            done = ["makes tensors of its own"]
         if len(inputs) != 1:
-            raise NotTraced(f"{name} has not just one input")
+            done.append("has not just one input")
+        if done:
+            raise NotTraced(f"{name} {done[0]}, which a trace cannot repeat")
         super().__init__(model, graph=graph)
         self.outputs, self.form, modules = tracer.outputs, tracer.form, self.submodules
         found = ((node, _describe(node, modules)) for node in graph.nodes)
@@ -198,10 +196,14 @@ class Walk(fx.Interpreter):
         """
         self.env, self.args_iter, self.kept, self.stopped = {}, iter([x]), kept, None
         try:
-            with Rows():
-                return self._run(list(self.graph.nodes), until)
+            return self._run(list(self.graph.nodes), until)
         finally:
             self.env, self.args_iter, self.kept = {}, iter(()), None
+
+    def run_node(self, n: fx.Node) -> Any:
+        """The value of a node that has no rule, or whose inputs are plain."""
+        with Rows():
+            return super().run_node(n)
 
     def _run(self, nodes: list[fx.Node], until: fx.Node | None) -> Any:
         for i, node in enumerate(nodes):
@@ -264,9 +266,7 @@ class _Made(TorchFunctionMode):
 
     tensors = False
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         self.tensors |= isinstance(out, Tensor)
         return out
@@ -282,8 +282,7 @@ class _Tracer(fx.Tracer):
         fn, inputs = super().create_args_for_root(*args, **kwargs)
 
         def noted(*args: Any) -> Any:
-            out = fn(*args)
-            self.form = tree_structure(out)
+            self.form = tree_structure(out := fn(*args))
             return out
 
         return noted, inputs
@@ -291,7 +290,7 @@ class _Tracer(fx.Tracer):
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         if _modes() != self.modes:
             raise NotTraced(
-                f"{type(self.root).__name__} turns gradients or precision on or off on the way"
+                f"{type(self.root).__name__} switches gradients or precision on the way"
             )
         return super().create_node(*args, **kwargs)
 

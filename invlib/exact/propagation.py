@@ -69,13 +69,11 @@ class Propagator(Shortcut):
         """
         if not len(images):
             return self._plain(images, places)
-        if hooked(self.model) and self.path == "propagate":
-            return self._plain(images, places)
         if self.path is None or (self.path == "propagate" and self._stale()):
             self.choose(images, places)
-        return (
-            self._plain(images, places) if self.path == "plain" else self._propagate(images, places)
-        )
+        if self.path == "plain" or hooked(self.model):
+            return self._plain(images, places)
+        return self._propagate(images, places)
 
     @contextmanager
     def fixed_weights(self) -> Iterator[None]:
@@ -183,9 +181,7 @@ class Propagator(Shortcut):
 
         kept, self._kept = self._kept, None
         try:
-            whole, (both, one) = self._compared(
-                lambda: counted(lambda: self._plain(images, places)), fast
-            )
+            whole, (both, one) = self._compared(lambda: self._plain(images, places), fast)
         finally:
             self._kept = kept
         return whole // 2, both - one, 2 * one - both

@@ -1,16 +1,17 @@
 """A network on trial: what it computes, draws and changes, and what it costs."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules import module as everywhere
+from torch.nn.modules import module as all_modules
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.overrides import TorchFunctionMode
@@ -21,15 +22,12 @@ from invlib.devices import seeded
 
 
 class Rows(TorchFunctionMode):
-    """Inside, a map that is flattened with ``view`` is stored row by row first.
+    """Inside, a map that ``view`` flattens is stored channels first before, as ``view`` wants it.
 
-    Maps are channels last here, and ``view`` wants channels first. The map itself is stored anew,
-    not a copy of it, so that it goes on sharing its memory with the view.
+    It is stored anew itself, not a copy of it, so that it shares its memory with the view.
     """
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         try:
             return func(*args, **(kwargs or {}))
         except RuntimeError:
@@ -39,8 +37,19 @@ class Rows(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+def layout(model: nn.Module) -> torch.memory_format:
+    """Channels last, which is faster; not for compiled code, in which ``Rows`` sees no ``view``."""
+    compiled = any(
+        isinstance(m, torch.jit.ScriptModule) or m._compiled_call_impl or "_orig_mod" in m._modules
+        for m in model.modules()
+    )
+    return torch.contiguous_format if compiled else torch.channels_last
+
+
 def output(model: nn.Module, x: Tensor) -> Any:
-    """A network's output for an input that may be channels last."""
+    """A network's output for an input that is channels last."""
+    if layout(model) is torch.contiguous_format:
+        return model(x.clone(memory_format=torch.contiguous_format))
     with Rows():
         return model(x)
 
@@ -51,33 +60,28 @@ _DROPOUT = (
 )  # fmt: skip
 
 
-class Draws(TorchFunctionMode):
-    """Inside, the functions that draw from torch's generators are noted, those of dropout aside."""
+class SameDropout(TorchFunctionMode):
+    """Inside, dropout always draws the same, and leaves the generators as they are."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: list[str] = []
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        before = _torch_dice()
-        out = func(*args, **(kwargs or {}))
-        if func not in _DROPOUT and _torch_dice() != before:
-            self.names.append(getattr(func, "__name__", str(func)))
-        return out
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with seeded(0) if func in _DROPOUT else nullcontext():
+            return func(*args, **(kwargs or {}))
 
 
 def _torch_dice() -> list[bytes]:
-    states = [torch.get_rng_state()]
-    if torch.cuda.is_initialized():
-        states.append(torch.cuda.get_rng_state())
-    return [state.numpy().tobytes() for state in states]
+    kinds = [torch, torch.cuda] if torch.cuda.is_initialized() else [torch]
+    return [kind.get_rng_state().numpy().tobytes() for kind in kinds]
 
 
-def _dice() -> list[Any]:
-    numpy: Any = np.random.get_state()  # noqa: NPY002
-    return [random.getstate(), numpy[1].tobytes(), numpy[2:], _torch_dice()]
+def _dice(own: list[Any]) -> list[tuple[Callable[[Any], Any], Any]]:
+    """What sets the generators of Python and numpy, the global ones and others; their states."""
+    bits = [g.bit_generator for g in own if isinstance(g, np.random.Generator)]
+    return [
+        (random.setstate, random.getstate()),
+        (np.random.set_state, np.random.get_state(legacy=False)),  # noqa: NPY002
+        *((g.setstate, g.getstate()) for g in own if isinstance(g, random.Random)),
+        *((partial(setattr, each, "state"), each.state) for each in bits),
+    ]
 
 
 @contextmanager
@@ -90,22 +94,24 @@ def untouched(model: nn.Module) -> Iterator[list[str]]:
         A list that says, after the block, what it had done to them.
     """
     done: list[str] = []
-    holders = [vars(m) for m in model.modules()]
-    parts: list[tuple[str, Any]] = [("", each) for each in holders]
-    parts += [(k, v) for each in holders for k, v in each.items() if isinstance(v, dict | list)]
+    values = [(k, v) for m in model.modules() for k, v in vars(m).items()]
+    parts: list[tuple[str, Any]] = [("", vars(m)) for m in model.modules()]
+    parts += [(k, v) for k, v in values if isinstance(v, dict | list)]
     kept = [(name, part, copy(part)) for name, part in parts]
     buffers = [(b, b.clone()) for b in model.buffers()]
     parameters = [(p, p.detach(), _mark(p)) for p in model.parameters()]
-    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    own = [v for _, v in values]
+    dice = _dice(own)
     try:
-        with seeded(1):  # Not the seed of ``counted``, which would hide what was drawn.
-            before = _dice()
+        with seeded(0):
+            before = _torch_dice()
             yield done
-            if _dice() != before:
+            # A state holds its position, so that it shows in print.
+            if _torch_dice() != before or repr(_dice(own)) != repr(dice):
                 done.append("draws random numbers")
     finally:
-        random.setstate(python)
-        np.random.set_state(numpy)  # noqa: NPY002
+        for put_back, state in dice:
+            put_back(state)
         for name, part, old in kept:
             changed = _changed(part, old)
             if changed:
@@ -146,10 +152,10 @@ class _NoModules(nullcontext[None]):
 
 
 def counted(call: Callable[[], Any]) -> tuple[Any, int]:
-    """What a call returns, always with the same random numbers, and its multiply-adds."""
+    """What a call returns, and its multiply-adds."""
     counter = FlopCounterMode(display=False)
     counter.mod_tracker = _NoModules()  # type: ignore[assignment]
-    with seeded(0), counter:
+    with counter:
         out = call()
     return out, counter.get_total_flops() // 2
 
@@ -168,49 +174,38 @@ def _agree(x: Any, y: Any) -> bool:
         return False
     if not (x.is_floating_point() or x.is_complex()):
         return torch.equal(x, y)
-    largest = x[x.isfinite()].abs().max() if x.isfinite().any() else 0.0
-    near = torch.finfo(x.dtype).eps ** 0.5 * float(largest)
+    largest = float(x[x.isfinite()].abs().max()) if x.isfinite().any() else 0.0
+    near = torch.finfo(x.dtype).eps ** 0.5 * largest
     return torch.allclose(x, y, rtol=0.0, atol=near, equal_nan=True)
 
 
-def gradients(model: nn.Module, out: Any) -> list[Tensor]:
-    """The gradients of a drawn combination of a network's outputs, by its trained parameters."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    with seeded(0):
-        terms = [
-            (y * torch.randn_like(y)).sum().abs()
-            for y in tree_leaves(out)
-            if isinstance(y, Tensor) and y.requires_grad
-        ]
-    if not terms or not parameters:
-        return []
-    found = torch.autograd.grad(
-        sum(terms, torch.zeros(())), parameters, materialize_grads=True, allow_unused=True
-    )
-    return list(found)
+def same_gradients(model: nn.Module, a: Any, b: Any) -> bool:
+    """Whether two outputs give the same gradients, to a quarter of their digits in the mean.
 
-
-def agree_roughly(a: list[Tensor], b: list[Tensor]) -> bool:
-    """Whether gradients are the same to a quarter of their digits, in the mean.
-
-    A ReLU or a pooling whose winner is decided by rounding sends them elsewhere, and some are
-    nothing but rounding.
+    A ReLU or a pooling whose winner is decided by rounding sends them elsewhere, and where they
+    would be zero they are nothing but rounding.
     """
-    if not a:
-        return not b
-    eps = max(torch.finfo(x.dtype).eps for x in a)
-    sizes = [float(x.norm()) for x in a]
-    floor = eps**0.5 * max(sizes)
-    return len(a) == len(b) and all(
-        float((x - y).norm()) <= eps**0.25 * size + floor
-        for x, y, size in zip(a, b, sizes, strict=True)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def gradients(out: Any) -> Sequence[Tensor]:
+        parts = [y for y in tree_leaves(out) if isinstance(y, Tensor) and y.requires_grad]
+        with seeded(0):
+            weights = [torch.randn_like(y) for y in parts]
+        wanted = parameters if parts else []
+        return wanted and torch.autograd.grad(parts, wanted, weights, materialize_grads=True)
+
+    xs, ys = gradients(a), gradients(b)
+    largest = max((float(x.norm()) for x in xs), default=0.0)
+    return len(xs) == len(ys) and all(
+        float((x - y).norm()) <= eps**0.25 * float(x.norm()) + eps**0.5 * largest
+        for x, y, eps in zip(xs, ys, (torch.finfo(x.dtype).eps for x in xs), strict=True)
     )
 
 
 def hooked(model: nn.Module) -> bool:
     """Whether anybody wants to see what goes through a part of the network, or back."""
     kinds = "forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks"
-    return any(getattr(everywhere, f"_global_{kind}") for kind in kinds) or any(
+    return any(getattr(all_modules, f"_global_{kind}") for kind in kinds) or any(
         getattr(m, f"_{kind}") for m in model.modules() for kind in kinds
     )
 

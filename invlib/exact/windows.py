@@ -312,6 +312,11 @@ def _maps(rows: Tensor, n: int, height: int, width: int) -> Tensor:
     return rows.view(n, height, width, rows.shape[1]).permute(0, 3, 1, 2)
 
 
+def _blank(like: Tensor, *shape: int) -> Tensor:
+    memory = torch.channels_last
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=memory)
+
+
 class _Gather(torch.autograd.Function):
     """A patch for each sample, each at its own place: one row of channels copied for each cell."""
 
@@ -335,12 +340,7 @@ class _Gather(torch.autograd.Function):
         else:
             source[known:] = _rows(data)
         # A tensor of its own, no view, so that a network may change it in its place.
-        patch = torch.empty(
-            (n, channels, *index.shape[1:]),
-            dtype=data.dtype,
-            device=data.device,
-            memory_format=torch.channels_last,
-        )
+        patch = _blank(data, n, channels, *index.shape[1:])
         torch.index_select(source, 0, index.flatten(), out=_rows(patch))
         # Cells of the window count for the padding, whose gradient nobody wants.
         ctx.target = torch.where(inside, 0, target).flatten()
@@ -407,12 +407,7 @@ class _Paste(torch.autograd.Function):
     ) -> Tensor:
         """``inner`` of the data goes to ``outer`` of the patch."""
         n, channels = data.shape[:2]
-        patch = torch.empty(
-            (n, channels, *background.shape[2:]),
-            dtype=data.dtype,
-            device=data.device,
-            memory_format=torch.channels_last,
-        )
+        patch = _blank(data, n, channels, *background.shape[2:])
         for strip in _frame(*outer):
             patch[strip] = background[strip]
         target, source = patch[:, :, *outer], data[:, :, *inner]

@@ -509,6 +509,17 @@ def test_deciding_takes_a_few_frames(frames_at_once):
     assert frames_at_once == [9, 9, 18]
 
 
+def test_a_short_map_is_not_put_on_trial_and_a_long_one_is(frames_at_once):
+    model = filled(Skips())
+    for images, trial in ((2, 1), (20_000, 9 + 9 + 18 + 1)):
+        frames_at_once.clear()
+        Scanner(model, None, 3).choose(pictures(2, 1, 12), images)
+        assert sum(frames_at_once) == trial
+    frames_at_once.clear()
+    sensitivity_map(model, pictures(1, 1, 12), shifts=2)
+    assert sum(frames_at_once) == 25
+
+
 # What cannot be scanned
 
 
@@ -565,7 +576,7 @@ class Centred(nn.Module):
 REFUSED = [
     (Centred, "Centred does not give the same numbers on both paths"),
     (Branches, "torch.fx cannot trace Branches: symbolically traced variables"),
-    (Noisy, "Noisy draws random numbers with randn_like"),
+    (Noisy, "Noisy draws random numbers"),
     (Counting, "Counting makes tensors of its own"),
 ]
 

@@ -135,10 +135,6 @@ def test_mobilenet_trains_by_itself_where_its_statistics_are_kept(noise):
 # What a trace freezes
 
 
-def dropped(draw):
-    return Net(lambda self, x: x * 3 if draw() < 0.3 else x)
-
-
 @pytest.mark.parametrize(
     "draw",
     [
@@ -146,17 +142,23 @@ def dropped(draw):
         random.random,
         np.random.rand,
         lambda: torch.rand((), generator=torch.default_generator).item(),
+        np.random.default_rng,
+        random.Random,
     ],
-    ids=["torch", "random", "numpy", "generator"],
+    ids=["torch", "random", "numpy", "generator", "own numpy", "own random"],
 )
 @pytest.mark.parametrize("training", [True, False])
 def test_a_draw_in_forward_is_drawn_anew_each_time(draw, training):
-    model = dropped(draw).double().train(training)
-    images, _ = batch()
+    if draw in (np.random.default_rng, random.Random):
+        model = Net(lambda self, x: x * 3 if self.dice.random() < 0.3 else x, dice=draw(5))
+    else:
+        model = Net(lambda self, x: x * 3 if draw() < 0.3 else x)
+    model, (images, _) = model.double().train(training), batch()
+    copied = copy.deepcopy(model)
     fast = Propagator(model, CANVAS)
     with pytest.warns(PlainPath, match="draws random numbers"):
         fast.choose(images, (3, 9))
-    plain = Propagator(model, CANVAS, "plain")
+    plain = Propagator(copied, CANVAS, "plain")
     outs = []
     for forward in (fast, plain):
         dice()
@@ -564,6 +566,37 @@ def test_a_network_that_flattens_with_view_propagates(view, pool):
         found = Propagator(model, CANVAS, path)(images, places)
         assert (found - expected).abs().max() < 1e-12
     assert forward.reason == ""
+
+
+@pytest.mark.filterwarnings("ignore::invlib.exact.choice.PlainPath", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("compiler", ["script", "trace", "compile", "compile in place"])
+def test_compiled_networks_that_flatten_with_view_work(compiler, noise, monkeypatch):
+    monkeypatch.setattr(choice, "MODULE", 2**10)  # so that a trial seems cheap
+
+    class Plain(Views):
+        def __init__(self):
+            super().__init__(None)
+            del self.view
+
+        def forward(self, x):
+            x = self.pool(F.relu(self.two(F.relu(self.one(x)))))
+            return self.head(x.view(x.size(0), -1))
+
+    model = Plain()
+    if compiler == "script":
+        model = torch.jit.script(model)
+    elif compiler == "trace":
+        model = torch.jit.trace(model, torch.zeros(2, 1, 24, 24))
+    elif compiler == "compile":
+        model = torch.compile(model, backend="eager")
+    else:
+        model.compile(backend="eager")
+    items = noise(40, 4, 5)
+    for path in ("plain", "auto"):
+        invlib.fit(model, CANVAS, items, CANVAS.fully_translated(), SHORT, exact_path=path)
+        found = invlib.accuracy_map(model, CANVAS, items, (0, 9, 19), exact_path=path)
+        assert found.shape == (3, 3)
+        assert invlib.sensitivity_map(model, torch.rand(2, 1, 24, 24), None, 3).shape == (7, 7)
 
 
 def test_a_view_of_a_wrong_size_is_the_networks_own_error():

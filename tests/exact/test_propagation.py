@@ -826,7 +826,7 @@ def assert_as_plain(fast, images):
         (scaled, "Forward makes tensors of its own"),
         (drawn_by_python, "Forward draws random numbers"),
         (drawn_by_torch, "Forward draws random numbers"),
-        (noisy, "Forward draws random numbers with rand_like"),
+        (noisy, "Forward draws random numbers"),
     ],
 )
 def test_auto_takes_the_plain_path_and_says_why(between, reason):
