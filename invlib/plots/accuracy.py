@@ -9,6 +9,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from invlib.data.canvas import Pair
@@ -16,6 +17,9 @@ from invlib.measure.accuracy import Map, normalised_accuracy
 from invlib.measure.statistics import by_distance, interval
 from invlib.plots.axes import PALETTE, done, looks, new_axes, not_run, percent_axis
 from invlib.runs import passed
+
+ENOUGH = 5
+"""Networks of which an interval is drawn; fewer are drawn one by one."""
 
 
 def heatmap(
@@ -49,34 +53,54 @@ def heatmap(
 
 
 def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
-    """Normalised accuracy of each set and condition: mean and 95 % interval over the seeds.
+    """Normalised accuracy of each set and condition: the mean over its networks.
+
+    Five networks or more have the 95 % interval of their mean; of fewer each is a dot. Networks
+    that failed their control are crosses, and not in the mean.
 
     Args:
-        table: of a study, from ``runs.table``; runs that failed their control are left out.
+        table: of a study, from ``runs.table``.
         column: ``canvas``, ``far``, or either with ``_held_out``.
     """
     figure, ax = new_axes(None, (9, 3.6))
-    table = passed(table)
-    if not len(table):
+    if not len(passed(table)):
         return not_run(figure)
     conditions, sets = looks(table, "condition"), looks(table, "set")
+    table = table.assign(percent=100 * table[column].astype(float))
+    learnt = passed(table)
+    where: dict[str, Any] = {
+        "x": "set", "y": "percent", "order": list(sets), "ax": ax,
+        "hue": "condition", "hue_order": list(conditions),
+    }  # fmt: skip
     sns.barplot(
-        table.assign(percent=100 * table[column].astype(float)),
-        x="set", y="percent", order=list(sets), hue="condition", hue_order=list(conditions),
-        palette={name: PALETTE[look.colour] for name, look in conditions.items()},
-        errorbar=_interval, capsize=0.15, err_kws={"linewidth": 1, "color": "black"}, ax=ax,
+        learnt, **where, palette={n: PALETTE[look.colour] for n, look in conditions.items()},
+        errorbar=_interval, capsize=0.15, err_kws={"linewidth": 1, "color": "black"},
     )  # fmt: skip
+    handles = ax.get_legend_handles_labels()[0]
     for container, look in zip(ax.containers[: len(conditions)], conditions.values(), strict=True):
         for bar in container:
             bar.set(hatch=look.hatch, edgecolor="white", linewidth=0)
+    few = learnt.groupby(["set", "condition"])["percent"].transform("size") < ENOUGH
+    failed = table.drop(learnt.index)
+    for rows, marker, words in (
+        (learnt[few], "o", "one network"), (failed, "X", "failed its control")
+    ):  # fmt: skip
+        if len(rows):
+            sns.stripplot(
+                rows, **where, dodge=True, jitter=False, marker=marker, size=4.5, legend=False,
+                palette=["white"] * len(conditions), edgecolor="black", linewidth=0.8,
+            )  # fmt: skip
+            handles.append(
+                Line2D([], [], label=words, marker=marker, ls="", mfc="white", mec="black", mew=0.8)
+            )
     percent_axis(ax)
-    ax.set_xticks(ax.get_xticks(), [look.label for look in sets.values()])
+    ax.set_xticks(range(len(sets)), [look.label for look in sets.values()])
     ax.set(xlabel="")
-    handles, _ = ax.get_legend_handles_labels()
+    labels = [look.label for look in conditions.values()]
+    labels += [str(handle.get_label()) for handle in handles[len(conditions) :]]
     ax.legend(
-        handles, [look.label for look in conditions.values()], loc="lower center", ncols=3,
-        frameon=False, bbox_to_anchor=(0.5, 1.0),
-    )  # fmt: skip
+        handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.0)
+    )
     return done(figure)
 
 
@@ -146,7 +170,7 @@ def _edges(axis: NDArray[Any]) -> NDArray[Any]:
 
 
 def _interval(values: Any) -> tuple[float, float]:
-    return interval(values)[1:]
+    return interval(values)[1:] if len(values) >= ENOUGH else (np.nan, np.nan)
 
 
 def _broken(words: str) -> str:

@@ -4,6 +4,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.markers import MarkerStyle
 
 from invlib import plots
 from invlib.plots.axes import PALETTE
@@ -33,6 +34,7 @@ def drawn(figure):
     """Legend labels, tick labels and the heights of the bars, condition by condition."""
     (ax,) = figure.axes
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    legend = [words for words in legend if words not in ("one network", "failed its control")]
     heights = [[round(bar.get_height(), 6) for bar in each] for each in ax.containers]
     return legend, [text.get_text() for text in ax.get_xticklabels()], heights[: len(legend)]
 
@@ -49,6 +51,34 @@ def test_bars_are_in_the_studys_order_under_its_words():
 def test_a_frame_without_words_is_drawn_in_full_under_its_names():
     legend, ticks, heights = drawn(plots.bars(table(("mine", "other"), ("cats",))))
     assert (legend, ticks, heights) == (["mine", "other"], ["cats"], [[1.0], [2.0]])
+
+
+def heights_of(figure, marker):
+    """How high the marks of a kind are that lie on the bars, from left to right."""
+    (ax,) = figure.axes
+    path = MarkerStyle(marker).get_path().vertices.shape
+    marks = [mark for mark in ax.collections if mark.get_paths()[0].vertices.shape == path]
+    found = [xy for mark in marks for xy in mark.get_offsets().tolist()]
+    return [round(y, 6) for _, y in sorted(found)]
+
+
+def test_few_networks_are_dots_and_failed_ones_crosses_outside_the_mean():
+    frame = table(("mine", "other"), ("cats",))  # mine: 0 and 2 %, other: 1 and 3 %
+    frame.loc[(frame.condition == "other") & (frame.seed == 1), "failed"] = True
+    figure = plots.bars(frame)
+    assert drawn(figure)[2] == [[1.0], [1.0]]
+    assert heights_of(figure, "o") == [0.0, 2.0, 1.0] and heights_of(figure, "X") == [3.0]
+    heights = {y for line in figure.axes[0].lines for y in line.get_ydata() if np.isfinite(y)}
+    assert heights == {0, 100}  # the lines of chance and of perfect, and no interval
+
+
+def test_five_networks_have_an_interval_and_no_dots():
+    frame = pd.concat([table(("mine",), ("cats",)).assign(seed=seed) for seed in range(3)])
+    (ax,) = plots.bars(frame).axes
+    assert not heights_of(ax.figure, "o")
+    low, high = min(ends := [y for line in ax.lines for y in line.get_ydata() if y < 90]), max(ends)
+    # Six values, three of 0 and three of 1 %: t is 2.571, the standard error 0.2236.
+    assert (low, high) == (pytest.approx(0.5 - 0.575, abs=1e-3), pytest.approx(1.075, abs=1e-3))
 
 
 def test_what_a_study_does_not_know_stands_behind_what_it_knows():
