@@ -254,8 +254,6 @@ def test_poolings_as_functions(function, module):
     for i in (0, 1):
         assert found.axis(i) == expected.axis(i)
     assert (found.value, found.maximum) == (expected.value, expected.maximum)
-    for each in (found.plain, found.valid):
-        assert each(x).ndim == 4
     assert torch.equal(found.plain(x), function(x))
     assert torch.equal(found.valid(x), expected.valid(x))
 
