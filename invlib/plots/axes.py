@@ -45,7 +45,7 @@ def percent_axis(ax: Axes) -> None:
     ax.axhline(0, color="black", lw=1)
     ax.axhline(100, color="grey", lw=0.5)
     ax.set(
-        # The interval of two values reaches far; it may leave the figure, the bars may not.
+        # An interval or a single network may leave the figure, the bars may not.
         ylim=(max(-40, min(-15, ax.get_ylim()[0])), 108),
         ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect",
     )
