@@ -70,12 +70,6 @@ def halves():
     return ItemSet(images, torch.arange(20) % 2, ("left", "right"), "halves")
 
 
-@pytest.fixture
-def exact(monkeypatch):
-    """Computes in float32 also where the processor has bfloat16."""
-    monkeypatch.setattr("invlib.devices.has_bf16", lambda device: False)
-
-
 class Inline(Executor):
     """Computes at once, in this process."""
 

@@ -1,0 +1,102 @@
+"""Accuracy maps, against one canvas at a time."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from invlib.data.canvas import Canvas, PlaceError
+from invlib.measure.accuracy import accuracy_map
+
+CANVAS = Canvas(12, 6, std=0.5)
+
+
+class Random(nn.Module):
+    """One linear layer with random weights."""
+
+    def __init__(self, classes, channels=1, size=12):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(channels * size**2, classes, bias=False)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1))
+
+
+class Upper(nn.Module):
+    """Says class 0 of items in the upper rows, class 1 of all others."""
+
+    def forward(self, x):
+        upper = x[:, :, :6].sum((1, 2, 3)) == x.sum((1, 2, 3))
+        return torch.stack([upper, ~upper], 1).float()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_map_equals_one_canvas_at_a_time(noise, channels):
+    items, model = noise(25, 5, channels=channels), Random(5, channels)
+    rows, columns = (0, 3, 6), (1, 4)
+    expected = np.zeros((3, 2))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            for image, label in zip(items.images, items.labels, strict=True):
+                canvas = torch.zeros(1, channels, 12, 12)
+                canvas[0, :, row : row + 6, column : column + 6] = image / 255 / 0.5
+                expected[i, j] += (model(canvas).argmax() == label) / 25
+    found = accuracy_map(model, CANVAS, items, rows, columns)
+    assert found.dtype == np.float64 and np.allclose(found, expected, atol=1e-12)
+    assert len(np.unique(found)) > 2  # the test can fail
+    for batch in (1, 7, 1000):
+        assert np.array_equal(found, accuracy_map(model, CANVAS, items, rows, columns, batch))
+
+
+def test_rows_come_first(noise):
+    items = noise(4)
+    found = accuracy_map(Upper(), CANVAS, items.take(torch.tensor([0, 2, 1])), (0, 6), (0, 3, 6))
+    assert np.allclose(found, [[2 / 3] * 3, [1 / 3] * 3])
+
+
+def test_items_of_another_size_are_resized(noise):
+    items = noise(20, 4, size=9)
+    found = accuracy_map(Random(4), CANVAS, items, (0, 3, 6))
+    assert np.array_equal(found, accuracy_map(Random(4), CANVAS, items.resized((6, 6)), (0, 3, 6)))
+
+
+def test_the_grid_is_19_by_19_unless_told(noise):
+    found = accuracy_map(Upper(), Canvas(64, 6), noise(2))
+    assert found.shape == (19, 19)
+    assert accuracy_map(Upper(), CANVAS, noise(2), (0, 5)).shape == (2, 2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_measured_in_evaluation_mode_and_left_as_it_was(noise, training):
+    model = nn.Sequential(nn.Dropout(1.0), nn.Flatten(), nn.Linear(144, 2)).train(training)
+    nn.init.constant_(model[2].weight, 0.0)
+    with torch.no_grad():
+        model[2].weight[0], model[2].weight[1] = 1.0, -1.0
+        model[2].bias.copy_(torch.tensor([0.0, 1.0]))  # decides where dropout blanks everything
+    found = accuracy_map(model, CANVAS, noise(2).take(torch.tensor([0, 0, 1])), (0, 6))
+    assert np.allclose(found, np.full((2, 2), 2 / 3))
+    assert model.training is training
+
+
+def test_the_precision_of_a_map_is_asked_for(noise):
+    seen, model = [], Random(2)
+    model.layer.register_forward_hook(lambda m, x, y: seen.append(y.dtype))
+    for precision in ("float32", "bfloat16"):
+        accuracy_map(model, CANVAS, noise(2), (0,), precision=precision)
+        assert seen[-1] == getattr(torch, precision)
+    with pytest.raises(ValueError, match="precision must be float32 or bfloat16, not 'half'"):
+        accuracy_map(model, CANVAS, noise(2), (0,), precision="half")
+
+
+def test_a_network_with_too_few_outputs_is_refused(noise):
+    model = Random(2).train()
+    with pytest.raises(ValueError, match="noise has 3 classes, the model gives 2 logits"):
+        accuracy_map(model, CANVAS, noise(6, 3), (0,))
+    assert model.training
+
+
+@pytest.mark.parametrize("grid", [(0, 7), (-1, 0)])
+def test_a_grid_that_leaves_the_canvas_is_refused(noise, grid):
+    with pytest.raises(PlaceError, match="off the canvas; rows are 0 to 6"):
+        accuracy_map(Upper(), CANVAS, noise(2), grid)

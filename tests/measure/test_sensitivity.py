@@ -1,0 +1,133 @@
+"""Sensitivity maps: by hand, and what they do to the network."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from invlib.measure.sensitivity import sensitivity_map
+
+ONE_PIXEL = torch.zeros(1, 1, 3, 3)
+ONE_PIXEL[0, 0, 1, 1] = 1.0
+
+
+def answers(*vectors):
+    """A linear layer that answers a pixel at each of 3 x 3 places with the vector of that place."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, len(vectors[0]), bias=False))
+    model[1].weight.data = torch.tensor(vectors, dtype=torch.float32).T.contiguous()
+    return model
+
+
+TABLE = answers((3, 0), (0, 1), (2, 1), (-1, 0), (1, 0), (3, 4), (0, -2), (0, -1), (-3, -4))
+BY_HAND = {
+    "cosine": [[1, 0, 2 / 5**0.5], [-1, 1, 0.6], [0, 0, -0.6]],
+    "euclidean": [[2, 2**0.5, 2**0.5], [2, 0, 20**0.5], [5**0.5, 2**0.5, 32**0.5]],
+    "accuracy": [[1, 0, 1], [0, 1, 0], [1, 1, 1]],
+}
+
+
+@pytest.mark.parametrize("path", ["auto", "plain"])
+@pytest.mark.parametrize("metric", BY_HAND)
+def test_a_sensitivity_map_by_hand(metric, path):
+    labels = torch.tensor([0])
+    found = sensitivity_map(TABLE, ONE_PIXEL, None, 1, metric, labels, exact_path=path)
+    assert found.dtype == np.float64 and np.allclose(found, BY_HAND[metric], atol=1e-6)
+    if metric == "accuracy":
+        other = sensitivity_map(TABLE, ONE_PIXEL, "1", 1, metric, labels + 1, exact_path=path)
+        assert np.array_equal(other, 1 - found)
+
+
+def test_an_answer_of_zeros_is_like_no_other():
+    model = answers(*[(0, 0)] * 4, (1, 0), *[(0, 0)] * 4)
+    cosine, euclidean = (
+        sensitivity_map(model, ONE_PIXEL, shifts=2, metric=m) for m in ("cosine", "euclidean")
+    )
+    assert cosine[2, 2] == 1 and cosine.sum() == 1
+    assert np.array_equal(euclidean, 1 - cosine)
+
+
+def test_rows_of_a_sensitivity_map_are_shifts_down_and_columns_to_the_right():
+    # Bright in the lowest row of 4 and the second column of 5; its weight there is 1.
+    image, weights = torch.zeros(1, 1, 4, 5), torch.zeros(4, 5)
+    image[0, 0, 3, 1], weights[3], weights[0, 3] = 1.0, 1.0, 5.0
+    model = nn.Sequential(nn.Flatten(), nn.Linear(20, 1, bias=False))
+    model[1].weight.data = weights.view(1, 20)
+    found = sensitivity_map(model, image, shifts=3, metric="euclidean")
+    expected = np.ones((7, 7))
+    expected[3, 2:] = 0  # up to one pixel to the left it stays in its row
+    expected[0, 5] = 4  # three up, two to the right
+    assert np.allclose(found, expected)
+
+
+@pytest.mark.parametrize("path", ["auto", "plain"])
+def test_the_largest_value_of_a_map_does_not_move_until_the_pixel_leaves(path):
+    image = torch.zeros(1, 1, 8, 8)
+    image[0, 0, 2, 3] = 3.0
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+    nn.init.ones_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    found = sensitivity_map(model, image, shifts=5, metric="euclidean", exact_path=path)
+    inside = np.zeros((11, 11), bool)
+    inside[3:, 2:10] = True  # from 2 up and 3 to the left to 5 down and 4 to the right
+    assert np.allclose(found, np.where(inside, 0, 18**0.5))
+    cosine = sensitivity_map(model, image, shifts=5, exact_path=path)
+    assert np.allclose(cosine, inside)
+
+
+@pytest.mark.parametrize("path", ["auto", "plain"])
+def test_a_layer_is_seen_before_a_later_relu_in_place(path):
+    image = ONE_PIXEL.clone()
+    model = nn.Sequential(
+        nn.ReLU(inplace=True), nn.Conv2d(1, 1, 2), nn.ReLU(inplace=True), nn.Flatten(),
+        nn.Linear(4, 2),
+    )  # fmt: skip
+    model[1].weight.data = torch.tensor([[[[-1.0, -2.0], [-3.0, -4.0]]]])
+    nn.init.zeros_(model[1].bias)
+    found = sensitivity_map(model, image, "1", 1, "euclidean", exact_path=path)
+    # Down by one: nothing over -4 -3; before, -4 -3 over -2 -1.
+    assert found[2, 1] == pytest.approx(
+        ((-4) ** 2 + (-3) ** 2 + (-2 + 4) ** 2 + (-1 + 3) ** 2) ** 0.5
+    )
+    cosine = sensitivity_map(model, image, "1", 1, exact_path=path)
+    assert cosine[1, 1] == pytest.approx(1) and (cosine > 0).all()
+    assert not sensitivity_map(model, image, "2", 1, exact_path=path).any()
+    assert torch.equal(image, ONE_PIXEL)
+
+
+@pytest.mark.parametrize("metric", BY_HAND)
+def test_a_sensitivity_map_is_the_mean_over_the_images(metric):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 3))
+    images, labels = torch.randn(5, 1, 6, 6), torch.tensor([0, 1, 2, 0, 1])
+    found = sensitivity_map(model, images, None, 2, metric, labels)
+    each = [
+        sensitivity_map(model, images[i : i + 1], None, 2, metric, labels[i : i + 1])
+        for i in range(5)
+    ]
+    assert np.allclose(found, np.mean(each, axis=0), atol=1e-6)
+    assert len(np.unique(found.round(6))) > 2  # the test can fail
+    right = (model(images).argmax(1) == labels).double().mean()
+    unmoved = {"cosine": 1, "euclidean": 0, "accuracy": float(right)}
+    assert found[2, 2] == pytest.approx(unmoved[metric], abs=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_sensitivity_map_is_taken_in_evaluation_mode_and_the_mode_kept(training):
+    model = nn.Sequential(nn.Dropout(0.5), *TABLE).train(training)
+    found = sensitivity_map(model, ONE_PIXEL, shifts=1)
+    assert np.allclose(found, BY_HAND["cosine"]) and model.training is training
+    for images, shifts in ((ONE_PIXEL, 3), (torch.zeros(1, 1, 4, 4), 1)):
+        with pytest.raises((ValueError, RuntimeError)):
+            sensitivity_map(model, images, shifts=shifts, exact_path="plain")
+        assert all(m.training is training for m in model.modules())
+        assert not any(m._forward_hooks for m in model.modules())
+
+
+def test_another_colour_comes_in_at_the_border():
+    images = torch.full((1, 2, 4, 4), 0.5)
+    images[:, 1] = -1.0
+    found = sensitivity_map(nn.Flatten(), images, None, 3, "euclidean", fill=(0.5, -1.0))
+    assert not found.any()
+    found = sensitivity_map(nn.Flatten(), images, None, 1, "euclidean", fill=0.5)
+    side, corner = 1.5 * 4**0.5, 1.5 * 7**0.5
+    assert np.allclose(found, [[corner, side, corner], [side, 0, side], [corner, side, corner]])
