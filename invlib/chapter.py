@@ -37,16 +37,12 @@ def measurements(
 
 def counts(measurements: pd.DataFrame) -> pd.DataFrame:
     """How many networks of each condition were taught, trained twice, and failed their control."""
-    tries = measurements.attempts.map(len)
-    return (
-        measurements.assign(repeated=tries > 1)
-        .groupby("condition", sort=False, as_index=False)
-        .agg(
-            seeds=("seed", "nunique"),
-            networks=("seed", "size"),
-            repeated=("repeated", "sum"),
-            failed=("failed", "sum"),
-        )
+    counted = measurements.assign(repeated=measurements.attempts.map(len) > 1)
+    return counted.groupby("condition", sort=False, as_index=False).agg(
+        seeds=("seed", "nunique"),
+        networks=("seed", "size"),
+        repeated=("repeated", "sum"),
+        failed=("failed", "sum"),
     )
 
 

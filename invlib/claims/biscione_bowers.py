@@ -19,7 +19,7 @@ def _everywhere(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
         return FAILS, "no training passed its control"
     least = each["mean"].min()
     measured = (
-        f"{_sets(rows)}: canvas accuracy {overall(rows, 'canvas')} on average, least "
+        f"{rows.set.nunique()} sets: canvas accuracy {overall(rows, 'canvas')} on average, least "
         f"{_extreme(each, 'idxmin')}{_failed(rows)}"
     )
     complete = set(rows.set) == set(each.index)
@@ -34,8 +34,8 @@ def _only_there(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     if not len(far):
         return FAILS, "no training passed its control"
     measured = (
-        f"{_sets(rows)}: far from the trained place {overall(rows, 'far')} on average, most "
-        f"{_extreme(far, 'idxmax')}; at the trained place least {_extreme(there, 'idxmin')}"
+        f"{rows.set.nunique()} sets: far from the trained place {overall(rows, 'far')} on average, "
+        f"most {_extreme(far, 'idxmax')}; at the trained place least {_extreme(there, 'idxmin')}"
         f"{_failed(rows)}"
     )
     if far["mean"].max() > 0.25 or set(rows.set) != set(far.index):
@@ -46,10 +46,6 @@ def _only_there(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
 def _failed(rows: pd.DataFrame) -> str:
     count = int(rows.failed.sum())
     return f"; {count} of {len(rows)} trainings failed their control" if count else ""
-
-
-def _sets(rows: pd.DataFrame) -> str:
-    return f"{rows.set.nunique()} sets"
 
 
 def _extreme(each: pd.DataFrame, which: str) -> str:

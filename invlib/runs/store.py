@@ -187,12 +187,10 @@ def find(
             content = load(path)
         except ResultError:
             return "damaged", path  # named, even where a shipped run could stand in
-        else:
-            found = "done" if content["provenance"]["fingerprint"] == expected else "stale"
-        if found == "done":
-            return found, path
+        if content["provenance"]["fingerprint"] == expected:
+            return "done", path
         if state == "missing":
-            state, where = found, path
+            state, where = "stale", path
     return state, where
 
 
