@@ -38,16 +38,13 @@ def measurements(
 def counts(measurements: pd.DataFrame) -> pd.DataFrame:
     """How many networks of each condition were taught, trained twice, failed, ended at the cap."""
     attempts = measurements.attempts
-    return (
-        measurements.assign(repeated=attempts.map(len) > 1, capped=attempts.map(runs.capped))
-        .groupby("condition", sort=False, as_index=False)
-        .agg(
-            seeds=("seed", "nunique"),
-            networks=("seed", "size"),
-            repeated=("repeated", "sum"),
-            failed=("failed", "sum"),
-            capped=("capped", "sum"),
-        )
+    counted = measurements.assign(repeated=attempts.map(len) > 1, capped=attempts.map(runs.capped))
+    return counted.groupby("condition", sort=False, as_index=False).agg(
+        seeds=("seed", "nunique"),
+        networks=("seed", "size"),
+        repeated=("repeated", "sum"),
+        failed=("failed", "sum"),
+        capped=("capped", "sum"),
     )
 
 

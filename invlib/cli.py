@@ -35,9 +35,7 @@ class _Group(click.Group):
 class _Duration(click.ParamType):
     name = "time"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | None:
+    def convert(self, value: Any, param: Any, ctx: Any) -> float | None:
         try:
             return runs.duration(value)
         except StudyError as error:
@@ -157,6 +155,6 @@ def weights(download: str | None) -> None:
     if download:
         click.echo(models.download_weights(download))
     for known in models.WEIGHTS:
-        places = [f for f in models.weights_folders() if (f / known.file).is_file()]
-        where = str(places[0] / known.file) if places else "absent"
+        places = [folder / known.file for folder in models.weights_folders()]
+        where = next((str(path) for path in places if path.is_file()), "absent")
         click.echo(f"{known.network:15} {known.file}; licence: {known.licence}; {where}")

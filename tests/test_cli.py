@@ -33,7 +33,7 @@ def toy_call(call, toy, inline, monkeypatch):
     """The same with the toy study for the only one, computed in this process."""
 
     @contextmanager
-    def pool(workers, executor):
+    def pool(workers):
         yield inline
 
     monkeypatch.setattr("invlib.runs.runner.pool", pool)
@@ -128,7 +128,7 @@ def test_a_study_without_its_data_fails_in_one_line_each(call, tmp_path, monkeyp
     monkeypatch.setenv("INVLIB_DATA", str(tmp_path / "no-data"))
 
     @contextmanager
-    def pool(workers, executor):
+    def pool(workers):
         yield inline
 
     monkeypatch.setattr("invlib.runs.runner.pool", pool)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, grid_sample
 
 from invlib.data.canvas import Canvas
+from invlib.data.items import pixels, resize
 
 
 class _Augmentation:
@@ -73,13 +74,11 @@ class RandomSizeAndPlace(_Augmentation):
         for size in sizes.unique().tolist():
             chosen = torch.nonzero(sizes == size).flatten()
             at = chosen.to(images.device)
-            resized = interpolate(
-                images[at].float(), size=(size, size), mode="bicubic", antialias=True
-            )
+            resized = resize(images[at], (size, size))
             sized = canvas.with_item(size)
             trained = min(canvas.leftmost_centred[0], sized.last[0]), 0
             placement = sized.one_location(trained) if self.fixed else sized.fully_translated()
-            drawn[at] = placement.draw(_pixels(resized), chosen, generator)
+            drawn[at] = placement.draw(resized, chosen, generator)
         return drawn
 
 
@@ -123,13 +122,9 @@ class RandomResizedCrop(_Augmentation):
             padding_mode="border",
             align_corners=False,
         )
-        return canvas.with_item(canvas.size).render(_pixels(crops), (0, 0))
+        return canvas.with_item(canvas.size).render(pixels(crops), (0, 0))
 
 
 def _flipped(images: Tensor, chance: float, generator: torch.Generator | None) -> Tensor:
     flip = (torch.rand(len(images), generator=generator) < chance).to(images.device)
     return torch.where(flip[:, None, None, None], images.flip(3), images)
-
-
-def _pixels(values: Tensor) -> Tensor:
-    return values.round().clamp(0, 255).to(torch.uint8)

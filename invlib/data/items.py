@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 class DataError(ValueError):
@@ -121,13 +122,15 @@ class ItemSet:
         if tuple(self.images.shape[2:]) == tuple(size):
             return self
         # In pieces: a large set in floating point would not fit a small machine.
-        pieces = [
-            torch.nn.functional.interpolate(
-                piece.float(), size=size, mode="bicubic", antialias=True
-            )
-            .round()
-            .clamp(0, 255)
-            .to(torch.uint8)
-            for piece in self.images.split(4096)
-        ]
+        pieces = [resize(piece, size) for piece in self.images.split(4096)]
         return replace(self, images=torch.cat(pieces))
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Images, uint8 (n, channels, height, width), at another size: bicubic with antialiasing."""
+    return pixels(interpolate(images.float(), size=size, mode="bicubic", antialias=True))
+
+
+def pixels(values: Tensor) -> Tensor:
+    """The nearest grey levels, uint8."""
+    return values.round().clamp(0, 255).to(torch.uint8)

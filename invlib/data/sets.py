@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import platformdirs
 import torch
 
 from invlib.data import objects, synthetic
@@ -83,11 +84,8 @@ def data_root(root: str | Path | None = None) -> Path:
     """The folder in which files are looked for: ``root``, ``INVLIB_DATA`` or the user's cache."""
     if root is not None:
         return Path(root)
-    if "INVLIB_DATA" in os.environ:
-        return Path(os.environ["INVLIB_DATA"])
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("invlib")) / "data"
+    default = Path(platformdirs.user_cache_dir("invlib")) / "data"
+    return Path(os.environ.get("INVLIB_DATA", default))
 
 
 def load(

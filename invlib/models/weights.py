@@ -27,7 +27,7 @@ class Weights:
         mean: of each channel (RGB), in units of pixel / 255.
         std: likewise.
         bgr: the first layer was trained on BGR; it is turned round when loading.
-        url: where torchvision publishes it, empty when there is no such place.
+        published: whether torchvision publishes it, under its name.
         licence: as published.
     """
 
@@ -36,27 +36,24 @@ class Weights:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     bgr: bool = False
-    url: str = ""
+    published: bool = True
     licence: str = "BSD-3-Clause (torchvision)"
 
 
 _TORCHVISION = "https://download.pytorch.org/models/"
 
 WEIGHTS = (
-    Weights("vgg16", "vgg16-397923af.pth", url=_TORCHVISION + "vgg16-397923af.pth"),
+    Weights("vgg16", "vgg16-397923af.pth"),
     Weights(
         "squeezenet1_1",
         "squeezenet1_1_features_caffe.safetensors",
         mean=(123.68 / 255, 116.779 / 255, 103.939 / 255),
         std=(1 / 255, 1 / 255, 1 / 255),
         bgr=True,
+        published=False,
         licence="BSD (Iandola et al.), MIT (Keras port by R. C. Malli)",
     ),
-    Weights(
-        "squeezenet1_1",
-        "squeezenet1_1-b8a52dc0.pth",
-        url=_TORCHVISION + "squeezenet1_1-b8a52dc0.pth",
-    ),
+    Weights("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
 )
 
 
@@ -93,15 +90,15 @@ def download_weights(network: str) -> Path:
     Raises:
         WeightsError: for an unknown network and when the download fails.
     """
-    weights = next(w for w in _known(network) if w.url)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / weights.file
-    digest = weights.file.rpartition("-")[2].partition(".")[0]
+    file = next(w.file for w in _known(network) if w.published)
+    url, path = _TORCHVISION + file, Path(torch.hub.get_dir()) / "checkpoints" / file
+    digest = file.rpartition("-")[2].partition(".")[0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not load_state_dict_from_url: it checks no file that is there, and reads half a gigabyte.
-        torch.hub.download_url_to_file(weights.url, str(path), digest, progress=False)
+        torch.hub.download_url_to_file(url, str(path), digest, progress=False)
     except (OSError, RuntimeError) as error:
-        raise WeightsError(f"{weights.url} could not be downloaded: {error}") from error
+        raise WeightsError(f"{url} could not be downloaded: {error}") from error
     return path
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -15,40 +16,26 @@ from numpy.typing import NDArray
 from invlib.data.canvas import Pair
 from invlib.measure.accuracy import Map, normalised_accuracy
 from invlib.measure.statistics import by_distance, interval
-from invlib.plots.axes import PALETTE, done, looks, new_axes, not_run, percent_axis
+from invlib.plots.axes import PALETTE, looks, new_axes, not_run, percent_axis
 from invlib.runs import passed
 
 ENOUGH = 5
 """Networks of which an interval is drawn; fewer are drawn one by one."""
 
 
-def heatmap(
-    accuracy: Map,
-    grid: Sequence[int] | None = None,
-    place: Pair | None = None,
-    ax: Axes | None = None,
-) -> Figure:
+def heatmap(accuracy: Map, grid: Sequence[int] | None = None, place: Pair | None = None) -> Figure:
     """An accuracy map; the trained place is marked.
 
     Args:
         accuracy: (rows, columns), fractions.
         grid: rows and columns of a square map in pixels; the axes count cells if not given.
         place: the trained place in pixels.
-        ax: where to draw; a new figure if not given.
     """
-    figure, ax = new_axes(ax, (3.6, 3.2))
-    rows, columns = (
-        _edges(np.arange(n) if grid is None else np.asarray(grid)) for n in accuracy.shape
-    )
-    mesh = ax.pcolormesh(columns, rows, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
-    ax.set(aspect="equal", ylim=(rows[-1], rows[0]))  # row 0 at the top
-    if place is not None:
-        ax.plot(place[1], place[0], "o", mfc="none", mec="white", ms=9, mew=2.5, clip_on=False)
-        ax.plot(place[1], place[0], "o", mfc="none", mec="black", ms=9, mew=1, clip_on=False)
-    if figure.axes == [ax]:
-        unit = "" if grid is None else " (px)"
-        ax.set(xlabel=f"column of the item{unit}", ylabel=f"row of the item{unit}")
-        figure.colorbar(mesh, ax=ax, label="accuracy (%)")
+    figure, ax = new_axes((3.6, 3.2))
+    mesh = _map(ax, accuracy, grid, place)
+    unit = "" if grid is None else " (px)"
+    ax.set(xlabel=f"column of the item{unit}", ylabel=f"row of the item{unit}")
+    figure.colorbar(mesh, ax=ax, label="accuracy (%)")
     return figure
 
 
@@ -62,7 +49,7 @@ def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
         table: of a study, from ``runs.table``.
         column: ``canvas``, ``far``, or either with ``_held_out``.
     """
-    figure, ax = new_axes(None, (9, 3.6))
+    figure, ax = new_axes((9, 3.6))
     if not len(passed(table)):
         return not_run(figure)
     conditions, sets = looks(table, "condition"), looks(table, "set")
@@ -101,14 +88,14 @@ def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
     ax.legend(
         handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.0)
     )
-    return done(figure)
+    return figure
 
 
 def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str = "map") -> Figure:
     """Mean map over the seeds: a row for each condition, a column for each set."""
     table = passed(table[table[column].notna()])
     if not len(table):
-        return not_run(new_axes(None, (9, 2))[0])
+        return not_run(new_axes((9, 2))[0])
     conditions, sets = looks(table, "condition"), looks(table, "set")
     figure, axes = plt.subplots(
         len(conditions), len(sets), figsize=(1.45 * len(sets) + 1.6, 1.5 * len(conditions) + 0.6),
@@ -119,7 +106,7 @@ def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str 
             ax = axes[row, i]
             maps = table[(table.condition == condition) & (table.set == name)][column]
             if len(maps):
-                heatmap(np.mean(np.stack(maps.tolist()), axis=0), grid, place, ax)
+                mesh = _map(ax, np.mean(np.stack(maps.tolist()), axis=0), grid, place)
             else:  # not measured; the row keeps its label
                 ax.set_frame_on(False)
                 ax.tick_params(length=0, labelleft=False, labelbottom=False)
@@ -128,7 +115,6 @@ def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str 
             ax.set(xticks=(grid[0], grid[-1]), yticks=(grid[0], grid[-1]))
         axes[row, 0].set_ylabel(_broken(conditions[condition].label), fontsize=9)
     figure.tight_layout()
-    mesh = next(c for ax in axes.flat for c in ax.collections)
     figure.colorbar(mesh, ax=axes, label="accuracy (%)", fraction=0.025, pad=0.02)
     plt.close(figure)
     return figure
@@ -140,7 +126,7 @@ def distance(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -
     The line is the mean over seeds of the mean over sets, the band its 95 % interval; beyond the
     dashed line no place shares a pixel with the trained one.
     """
-    figure, ax = new_axes(None, (6.4, 3.6))
+    figure, ax = new_axes((6.4, 3.6))
     table = passed(table)
     if not len(table):
         return not_run(figure)
@@ -160,7 +146,19 @@ def distance(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -
     percent_axis(ax)
     ax.set(xlabel="distance from the trained place (px)")
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
-    return done(figure)
+    return figure
+
+
+def _map(ax: Axes, accuracy: Map, grid: Sequence[int] | None, place: Pair | None) -> QuadMesh:
+    rows, columns = (
+        _edges(np.arange(n) if grid is None else np.asarray(grid)) for n in accuracy.shape
+    )
+    mesh = ax.pcolormesh(columns, rows, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
+    ax.set(aspect="equal", ylim=(rows[-1], rows[0]))  # row 0 at the top
+    if place is not None:
+        ax.plot(place[1], place[0], "o", mfc="none", mec="white", ms=9, mew=2.5, clip_on=False)
+        ax.plot(place[1], place[0], "o", mfc="none", mec="black", ms=9, mew=1, clip_on=False)
+    return mesh
 
 
 def _edges(axis: NDArray[Any]) -> NDArray[Any]:

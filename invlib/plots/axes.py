@@ -52,12 +52,8 @@ def percent_axis(ax: Axes) -> None:
     sns.despine(ax=ax)
 
 
-def new_axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """A figure of this size with axes, or the axes that are given."""
-    if ax is not None:
-        figure = ax.get_figure()
-        assert isinstance(figure, Figure)
-        return figure, ax
+def new_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """A figure of this size with axes."""
     figure, ax = plt.subplots(figsize=size, layout="constrained")
     # Closed at once: a returned figure is shown by the notebook, and once only.
     plt.close(figure)
@@ -73,7 +69,6 @@ def show(ax: Axes, picture: torch.Tensor) -> None:
 
 def done(figure: Figure) -> Figure:
     """The figure, laid out and closed: the notebook shows what a cell returns."""
-    if figure.get_layout_engine() is None:
-        figure.tight_layout()
+    figure.tight_layout()
     plt.close(figure)
     return figure

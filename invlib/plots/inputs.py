@@ -14,16 +14,14 @@ from invlib.plots.axes import PALETTE, done, show
 from invlib.runs import Look
 
 
-def stimuli(
-    canvas: Canvas, sets: Sequence[ItemSet], looks: Mapping[str, Look], seed: int = 0
-) -> Figure:
+def stimuli(canvas: Canvas, sets: Sequence[ItemSet], looks: Mapping[str, Look]) -> Figure:
     """One item of each set at the trained place and, below, fully translated.
 
     The dashed frame is the item; its top-left pixel is the place. A set without a look is called by
     its name.
     """
     figure, axes = plt.subplots(2, len(sets), figsize=(1.7 * len(sets), 3.9), squeeze=False)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     rows = (canvas.one_location(), canvas.fully_translated())
     for column, items in enumerate(sets):
         items = canvas.prepare(items)
@@ -46,24 +44,21 @@ def stimuli(
     return done(figure)
 
 
-def augmentations(
-    augmentations: dict[str, Any], pictures: ItemSet, columns: int = 8, seed: int = 0
-) -> Figure:
+def augmentations(augmentations: dict[str, Any], pictures: ItemSet) -> Figure:
     """The same pictures under each augmentation, one row each.
 
     Args:
         augmentations: by the words that stand beside the row.
-        pictures: the first ``columns`` of them are drawn.
-        columns: how many.
-        seed: of the augmentations.
+        pictures: the first eight of them are drawn.
     """
+    columns = 8
     figure, axes = plt.subplots(
         len(augmentations), columns, figsize=(1.15 * columns, 1.35 * len(augmentations)),
         squeeze=False,
     )  # fmt: skip
     images, labels = pictures.images[:columns], pictures.labels[:columns]
     for row, (name, augmentation) in enumerate(augmentations.items()):
-        drawn = augmentation.draw(images, labels, torch.Generator().manual_seed(seed))
+        drawn = augmentation.draw(images, labels, torch.Generator().manual_seed(0))
         for column, picture in enumerate(drawn):
             show(axes[row, column], picture)
         axes[row, 0].set_ylabel(name, fontsize=9)

@@ -13,7 +13,7 @@ def similarity(values: Map, label: str = "cosine similarity") -> Figure:
         values: (rows, columns), shifts down and to the right rising, no shift in the middle.
         label: of the colour bar.
     """
-    figure, ax = new_axes(None, (3.6, 3.2))
+    figure, ax = new_axes((3.6, 3.2))
     reach = values.shape[0] // 2 + 0.5
     image = ax.imshow(values, cmap="cividis", vmin=0, vmax=1, extent=(-reach, reach, reach, -reach))
     ax.set(xlabel="shift to the right (px)", ylabel="shift down (px)")

@@ -31,7 +31,7 @@ def cells(masks: Mapping[str, NDArray[np.bool_]]) -> Figure:
 
 def seconds(measured: Mapping[str, float]) -> Figure:
     """How long each way took: one bar each, by the words beside it."""
-    figure, ax = new_axes(None, (6.4, 0.5 + 0.45 * len(measured)))
+    figure, ax = new_axes((6.4, 0.5 + 0.45 * len(measured)))
     ax.barh(list(measured), list(measured.values()), color=PALETTE[0], height=0.6)
     ax.invert_yaxis()
     ax.set(xlabel="seconds")
@@ -46,8 +46,8 @@ def savings(table: pd.DataFrame) -> Figure:
         table: of the study ``shortcuts``.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    plt.close(figure)
     if not len(table):
-        plt.close(figure)
         return not_run(figure)
     maps = table[(table.varied == "places") & (table.work == "map")]
     left.plot(maps.places, maps.plain, marker="o", label="plain")
@@ -66,7 +66,6 @@ def savings(table: pd.DataFrame) -> Figure:
     for ax in (left, right):
         ax.legend(frameon=False)
         sns.despine(ax=ax)
-    plt.close(figure)
     return figure
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +97,8 @@ def run(
     ends = None if deadline is None else time.monotonic() + deadline
     workers = min(workers or default_workers(), len(waiting))
     running: dict[Future[Any], Run] = {}
-    with pool(workers, executor) as executor, progress.bar(total=len(waiting), unit="run") as bar:
+    own = pool(workers) if executor is None else nullcontext(executor)
+    with own as executor, progress.bar(total=len(waiting), unit="run") as bar:
         while waiting or running:
             if ends is not None and time.monotonic() >= ends:
                 break
@@ -148,8 +150,7 @@ def _compute(
     started = datetime.now(UTC).isoformat(timespec="seconds")
     begin = time.perf_counter()
     rows = [asdict(row) for row in compute(settings, seed)]
-    path = " and ".join(sorted({row.get("path") or "plain" for row in rows}))
-    return rows, store.provenance(settings, time.perf_counter() - begin, started, path)
+    return rows, store.provenance(settings, time.perf_counter() - begin, started)
 
 
 def _check_writable(folder: Path) -> None:

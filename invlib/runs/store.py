@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import platformdirs
+import torch
 
 import invlib
 from invlib.runs.study import Run
@@ -40,11 +42,8 @@ def results_root(root: str | Path | None = None) -> Path:
     """Where new runs are written: ``root``, ``INVLIB_RESULTS`` or the user's data folder."""
     if root is not None:
         return Path(root)
-    if "INVLIB_RESULTS" in os.environ:
-        return Path(os.environ["INVLIB_RESULTS"])
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("invlib")) / "results"
+    default = Path(platformdirs.user_data_dir("invlib")) / "results"
+    return Path(os.environ.get("INVLIB_RESULTS", default))
 
 
 def plain(settings: Any) -> dict[str, Any]:
@@ -64,13 +63,10 @@ def fingerprint(settings: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def provenance(settings: Any, seconds: float, started: str, path: str = "plain") -> dict[str, Any]:
-    """What is written beside a run's rows: settings, versions, hardware, time, exact path."""
-    import torch
-
+def provenance(settings: Any, seconds: float, started: str) -> dict[str, Any]:
+    """What is written beside a run's rows: versions, hardware, time, settings."""
     cuda = torch.cuda.is_available()
     return {
-        "settings": plain(settings),
         "fingerprint": fingerprint(settings),
         "invlib": invlib.__version__,
         "commit": commit(),
@@ -79,9 +75,9 @@ def provenance(settings: Any, seconds: float, started: str, path: str = "plain")
         "python": platform.python_version(),
         "hardware": torch.cuda.get_device_name() if cuda else _processor(),
         "threads": torch.get_num_threads(),
-        "path": path,
         "started": started,
         "seconds": round(seconds, 1),
+        "settings": plain(settings),
     }
 
 
@@ -191,12 +187,10 @@ def find(
             content = load(path)
         except ResultError:
             return "damaged", path  # named, even where a shipped run could stand in
-        else:
-            found = "done" if content["provenance"]["fingerprint"] == expected else "stale"
-        if found == "done":
-            return found, path
+        if content["provenance"]["fingerprint"] == expected:
+            return "done", path
         if state == "missing":
-            state, where = found, path
+            state, where = "stale", path
     return state, where
 
 
@@ -205,9 +199,7 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return _rounded(value.tolist())
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items() if k != "settings"} | (
-            {"settings": value["settings"]} if "settings" in value else {}
-        )
+        return {k: v if k == "settings" else _rounded(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_rounded(v) for v in value]
     if isinstance(value, float):

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class StudyError(ValueError):
-    """An unknown study, profile or number of seeds."""
+    """An unknown study or profile, a number below 1, or a time that is none."""
 
 
 @dataclass(frozen=True, order=True)

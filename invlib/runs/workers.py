@@ -9,15 +9,14 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+
 from invlib import progress
 
 
 @contextmanager
-def pool(workers: int, executor: Executor | None) -> Iterator[Executor]:
-    """An executor of so many processes, killed at the end; or the one that is given."""
-    if executor is not None:
-        yield executor
-        return
+def pool(workers: int) -> Iterator[Executor]:
+    """An executor of so many processes, killed at the end."""
     # Spawned, not forked: a fork of a process in which torch has threads may hang.
     context = multiprocessing.get_context("spawn")
     slots = context.Queue()
@@ -61,8 +60,6 @@ def interrupts_held() -> Iterator[None]:
 
 
 def _become_worker(slots: Any) -> None:
-    import torch
-
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the planning process's.
     # tqdm's own lock is a semaphore, which a killed worker would leave behind.
@@ -80,6 +77,4 @@ def _become_worker(slots: Any) -> None:
 
 def default_workers() -> int:
     """One for each core, one where there is a GPU."""
-    import torch
-
     return 1 if torch.cuda.is_available() else os.cpu_count() or 1
