@@ -122,7 +122,7 @@ def _words(value: Any, setting: str) -> str:
     for part in setting.split("."):
         value = getattr(value, part, None) if is_dataclass(value) else None
     if isinstance(value, tuple) and not isinstance(value[0], int | float):
-        return ", ".join(each.name for each in value)
+        return ", ".join(str(getattr(each, "name", each)) for each in value)
     if isinstance(value, tuple):
         return f"{value[0]:.4g} to {value[-1]:.4g}" + f" in {len(value)}" * (len(value) > 2)
     if is_dataclass(value):
