@@ -11,9 +11,8 @@ from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, device_of, evaluating
 from invlib.exact.propagation import Propagator
+from invlib.measure.statistics import Map
 from invlib.training import logits_of
-
-Map = NDArray[np.float64]
 
 
 def accuracy_map(

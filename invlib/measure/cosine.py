@@ -13,6 +13,7 @@ from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, device_of, evaluating
 from invlib.exact.dense import check_layer
+from invlib.exact.layers import Walk
 from invlib.exact.propagation import Propagator
 
 
@@ -101,6 +102,7 @@ def _up_to(model: nn.Module, layer: str) -> nn.Module:
     try:
         extract = torchvision.models.feature_extraction.create_feature_extractor
         with evaluating(model):  # It would leave parts in another mode.
+            Walk(model)  # stops where a trace would freeze what the code does anew each time
             part: nn.Module = extract(model, {layer: "layer"})
     except Exception:  # whatever a forward does with a proxy: the whole network is run
         return _Whole(model, layer)

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from invlib.devices import evaluating
 from invlib.exact.dense import Scanner
-
-Map = NDArray[np.float64]
+from invlib.measure.statistics import Map
 
 
 def sensitivity_map(

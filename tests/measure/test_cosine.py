@@ -1,5 +1,7 @@
 """Cosine similarity by displacement: against plain PyTorch, on networks of every kind."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch.nn import functional as F
 
 from invlib import Canvas, load, models
 from invlib.data.canvas import PlaceError
+from invlib.measure import cosine
 from invlib.measure.cosine import cosine_by_displacement
 
 CANVAS = Canvas(64, 16, std=0.3)
@@ -72,6 +75,24 @@ def test_a_network_that_cannot_be_traced_is_run_in_whole():
     model = Judges().eval()
     found = cosine_by_displacement(model, CANVAS, ITEMS, "one", COLUMNS)
     assert_equal(found, by_hand(model.one, ITEMS))
+
+
+def test_what_a_network_draws_each_time_is_not_frozen(monkeypatch):
+    class Draws(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 3)
+
+        def forward(self, x):
+            x = x if random.random() < 0.5 else -x
+            return self.two(self.one(x)).mean((2, 3))
+
+    part = cosine._up_to(Draws(), "one")
+    x, found = torch.ones(1, 1, 8, 8), set()
+    for draw in (0.1, 0.9):
+        monkeypatch.setattr(random, "random", lambda draw=draw: draw)
+        found.add(float(part(x)["layer"].detach().sum()))
+    assert len(found) == 2
 
 
 def test_a_shift_that_the_layer_does_not_see_changes_nothing():
