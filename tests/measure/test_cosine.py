@@ -84,7 +84,7 @@ def test_what_a_network_draws_each_time_is_not_frozen(monkeypatch):
             self.one, self.two = nn.Conv2d(1, 3, 3), nn.Conv2d(3, 2, 3)
 
         def forward(self, x):
-            x = x if random.random() < 0.5 else -x
+            x = x * (1 if random.random() < 0.5 else -1)
             return self.two(self.one(x)).mean((2, 3))
 
     part = cosine._up_to(Draws(), "one")
