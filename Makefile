@@ -18,10 +18,11 @@ help:  ## list the targets
 
 venv: $(INSTALLED)  ## make .venv and install the package with the pinned set (about 2 GB)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt environment/sitecustomize.py
 	@echo "Installing into .venv (about 2 GB, a few minutes) ..."
 	$(PYTHON) -m venv .venv
 	$(PY) -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[book,test]' torch torchvision
+	@cp environment/sitecustomize.py "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 	@touch $@
 
 empty:

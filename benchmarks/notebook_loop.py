@@ -10,11 +10,11 @@ from itertools import product
 
 import numpy as np
 import torch
+import torchvision
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from invlib._torchvision import torchvision
 from invlib.data.items import ItemSet
 
 Place = tuple[int, int]

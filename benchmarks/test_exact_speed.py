@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchvision
 from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import notebook_loop
 from benchmarks.timing import Side, World, clock, compare, keep, quicker, world
-from invlib._torchvision import torchvision
 from invlib.data.canvas import Canvas, Pair, Placement, paper_grid
 from invlib.data.items import ItemSet
 from invlib.devices import chunk_size, has_bf16, seeded

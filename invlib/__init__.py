@@ -6,6 +6,7 @@ The names a chapter imports; see the modules for the rest.
 import importlib
 from types import ModuleType
 
+import invlib._torchvision  # before anything imports torchvision
 from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.data.sets import load

@@ -26,3 +26,10 @@ def test_who_only_measures_does_not_wait_for_tables_figures_and_torchvision():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" in done.stdout.split()
     assert not {"pandas", "matplotlib", "torchvision", "IPython"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("code", ["import invlib, torchvision", "import torchvision, invlib"])
+def test_torchvision_is_imported_before_and_after(code):
+    code += "; print(torchvision.models.squeezenet1_1(num_classes=3).classifier[1].weight.shape)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "torch.Size([3, 512, 1, 1])\n", "")

@@ -139,7 +139,7 @@ def download(name: str, root: str | Path | None = None) -> None:
     Raises:
         DataError: for a set that is not downloadable, and when the download fails.
     """
-    from invlib._torchvision import torchvision
+    import torchvision
 
     if name not in _DOWNLOADS:
         raise DataError(f"{name!r} cannot be downloaded; expected one of {', '.join(_DOWNLOADS)}")
@@ -275,7 +275,7 @@ def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemS
 
 def _downloaded_cifar10(base: Path, split: str) -> ItemSet:
     """CIFAR-10 as torchvision downloads it: its classes are in alphabetical order as well."""
-    from invlib._torchvision import torchvision
+    import torchvision
 
     if not (base / "cifar-10-batches-py").is_dir():
         raise _missing("cifar10", base / "cifar10" / f"{split}.zip")

@@ -96,14 +96,13 @@ def cosine_by_displacement(
 
 def _up_to(model: nn.Module, layer: str) -> nn.Module:
     """The part of a network that ends with a layer; it shares the weights."""
-    from invlib._torchvision import torchvision
+    from torchvision.models.feature_extraction import create_feature_extractor
 
     check_layer(model, layer)
     try:
-        extract = torchvision.models.feature_extraction.create_feature_extractor
         with evaluating(model):  # It would leave parts in another mode.
             Walk(model)  # stops where a trace would freeze what the code does anew each time
-            part: nn.Module = extract(model, {layer: "layer"})
+            part: nn.Module = create_feature_extractor(model, {layer: "layer"})
     except Exception:  # whatever a forward does with a proxy: the whole network is run
         return _Whole(model, layer)
     return part

@@ -27,7 +27,7 @@ def squeezenet(
     Raises:
         ValueError: for an unknown head.
     """
-    from invlib._torchvision import torchvision
+    import torchvision
 
     if head not in ("pooled", "flat"):
         raise ValueError(f"unknown head {head!r}; expected pooled or flat")

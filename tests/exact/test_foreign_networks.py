@@ -8,12 +8,12 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 import invlib
-from invlib._torchvision import torchvision
 from invlib.data.canvas import Canvas
 from invlib.devices import seeded
 from invlib.exact import choice

@@ -5,11 +5,11 @@ from functools import partial
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 from torch.nn import functional as F
 
 import invlib
-from invlib._torchvision import torchvision
 from invlib.data.canvas import Canvas
 from invlib.exact.layers import Join, Local, NotTraced, Pointwise, Walk, spans
 from invlib.exact.propagation import Propagator

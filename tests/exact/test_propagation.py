@@ -7,6 +7,7 @@ from importlib import import_module
 
 import pytest
 import torch
+import torchvision
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor, fx, nn
@@ -15,7 +16,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from invlib import accuracy_map, fit
-from invlib._torchvision import torchvision
 from invlib.data.canvas import Canvas, PlaceError
 from invlib.devices import has_bf16, seeded
 from invlib.exact import choice

@@ -27,7 +27,7 @@ from invlib.models import (
 
 @pytest.fixture(scope="module")
 def torchvision():
-    from invlib._torchvision import torchvision
+    import torchvision
 
     return torchvision
 
