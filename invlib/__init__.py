@@ -6,13 +6,15 @@ The names a chapter imports; see the modules for the rest.
 import importlib
 from types import ModuleType
 
-import invlib._torchvision  # before anything imports torchvision
+import invlib._torchvision  # noqa: F401  # before anything imports torchvision
 from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.data.sets import load
-from invlib.measure.accuracy import accuracy_map, normalised_accuracy
+from invlib.measure.accuracy import accuracy_map
 from invlib.measure.cosine import cosine_by_displacement
+from invlib.measure.maps import compare
 from invlib.measure.sensitivity import sensitivity_map
+from invlib.measure.statistics import normalised_accuracy
 from invlib.training import Recipe, fit
 
 __version__ = "0.1.0"
@@ -21,6 +23,7 @@ __all__ = [
     "ItemSet",
     "Recipe",
     "accuracy_map",
+    "compare",
     "cosine_by_displacement",
     "fit",
     "load",

@@ -7,8 +7,10 @@ nothing about other places.
 
 import math
 import time
+import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -19,10 +21,14 @@ from torch.nn.functional import cross_entropy
 
 from invlib.data.canvas import Canvas, Placement
 from invlib.data.items import ItemSet
-from invlib.devices import autocast, chunk_size, device_of, mixed, seeded
+from invlib.devices import autocast, chunk_size, device_of, evaluating, mixed, seeded
 from invlib.exact.propagation import Propagator
 from invlib.exact.trial import layout, output, trains_batch_norm
 from invlib.progress import bar
+
+
+class TrainingWarning(UserWarning):
+    """What was trained is not what it seems, or what was asked for."""
 
 
 class Drawing(Protocol):
@@ -105,6 +111,8 @@ def fit(
 ) -> Training:
     """Train a network in place, on its own device.
 
+    At the end some samples are shown in evaluation mode, in which everything else is measured.
+
     Args:
         model: any network from canvases (n, channels, height, width) to logits (n, classes).
         canvas: the canvas; items are resized to its item size for a placement.
@@ -119,8 +127,13 @@ def fit(
     Returns:
         What came of it. The model is left in training mode.
 
+    Warns:
+        TrainingWarning: when it did not reach its target, or knows far less in evaluation mode.
+
     Raises:
-        ValueError: when the model gives no logits, or fewer than the items have classes.
+        DataError: for items of another shape than the canvas's.
+        ValueError: when the model gives no logits, or fewer than the items have classes, or takes
+            another number of channels.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     recipe = recipe or Recipe()
@@ -138,13 +151,20 @@ def fit(
     if isinstance(placement, Placement):
         forward, n = Propagator(model, placement.canvas, exact_path), recipe.batch_size
         places = placement.places(items.labels[:n], torch.Generator().manual_seed(seed))
-        path = forward.choose(images[:n], places, recipe.steps * n)
+        with fitting(model, items):
+            path = forward.choose(images[:n], places, recipe.steps * n)
         chunk = chunk_size(canvas.item, device) if path == "propagate" else chunk
     if trains_batch_norm(model):
         chunk = recipe.batch_size  # its statistics are of the whole batch
     stop = Stopping(recipe, len(items.classes))
     began = time.perf_counter()
-    with seeded(seed), bar(total=recipe.steps, desc=label or "fit", unit="step") as progress:
+    with (
+        seeded(seed),
+        fitting(model, items),
+        bar(
+            total=recipe.steps, desc=label or f"fit {items.name}", unit="step", shorter=SHORTER
+        ) as progress,
+    ):  # fmt: skip
         while not stop.outcome:
             if stop.steps < recipe.warmup:
                 rate = recipe.learning_rate * (stop.steps + 1) / recipe.warmup
@@ -157,15 +177,54 @@ def fit(
                 batch = [placement.draw(x, drawn, generator)]
             batch.append(labels[index.to(device)])
             stop.seen(*_step(forward, optimiser, items, batch, chunk, recipe.precision))
+            progress.update()
             if stop.steps % 10 == 0:
                 speed = stop.steps * recipe.batch_size / (time.perf_counter() - began)
                 progress.set_postfix_str(
                     f"loss {stop.loss:.3f}, accuracy {stop.accuracy:.1%}, {speed:,.0f} images/s",
                     refresh=False,
                 )
-                progress.update(10)
     seconds, precision = time.perf_counter() - began, recipe.precision
+    if recipe.target_accuracy and stop.outcome != "reached":
+        _warn(f"the training on {items.name} {stop.why()}")
+    if stop.outcome in ("reached", "steps") and recipe.steps:
+        _look(model, images, items, placement, stop.accuracy, recipe, seed)
     return Training(stop.outcome, stop.steps, stop.accuracy, seconds, precision, path, recipe)
+
+
+SHORTER = "fewer steps (Recipe(steps=...)), a smaller canvas or a GPU (model.to('cuda')) take less"
+
+
+def _look(
+    model: nn.Module,
+    images: Tensor,
+    items: ItemSet,
+    placement: Drawing,
+    running: float,
+    recipe: Recipe,
+    seed: int,
+) -> None:
+    """Warn when a network in evaluation mode is far from what it was while it was trained."""
+    generator = torch.Generator().manual_seed(seed)
+    index = balanced(items.labels)(max(recipe.batch_size, 100), generator)
+    right = 0
+    for some in index.split(10):
+        canvases = placement.draw(images[some.to(images.device)], items.labels[some], generator)
+        with torch.inference_mode(), evaluating(model), autocast(images.device, recipe.precision):
+            answers = logits_of(output(model, canvases), items).argmax(1)
+        right += int((answers.cpu() == items.labels[some]).sum())
+    known = right / len(index)
+    if known < running - 0.2:
+        why = "; BatchNorm's running statistics have not settled: more steps or a larger momentum"
+        _warn(
+            f"in evaluation mode the network knows {known:.0%} of {len(index)} samples of "
+            f"{items.name}, {running:.0%} while it was trained"
+            + (why if trains_batch_norm(model) else "")
+        )
+
+
+def _warn(words: str) -> None:
+    warnings.warn(words, TrainingWarning, stacklevel=3)
 
 
 def _step(
@@ -205,7 +264,34 @@ def logits_of(out: Any, items: ItemSet) -> Tensor:
         )
     if out.shape[1] < n:
         raise ValueError(f"{items.name} has {n} classes, the model gives {out.shape[1]} logits")
+    if out.shape[1] > n:
+        warnings.warn(
+            f"{items.name} has {n} classes, the model gives {out.shape[1]} logits, of which the "
+            f"others are never right: invlib.models.replace_head(model, {n}) renews its last layer",
+            stacklevel=3,
+        )
     return out
+
+
+@contextmanager
+def fitting(model: nn.Module, items: ItemSet) -> Iterator[None]:
+    """Inside, a network that fails on items of another number of channels says so plainly.
+
+    Raises:
+        ValueError: in the place of what the layer raised.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
+        channels = items.images.shape[1]
+        if first is None or first.in_channels == channels or first.in_channels not in (1, 3):
+            raise
+        remedy = "grey" if channels == 3 else "rgb"
+        raise ValueError(
+            f"{items.name} has {channels} channels, the network's first convolution takes "
+            f"{first.in_channels}: use items.{remedy}()"
+        ) from error
 
 
 class Stopping:
@@ -220,6 +306,17 @@ class Stopping:
         self.recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
         self.steps, self.loss, self.accuracy = 0, math.nan, math.nan
         self.held, self.stuck, self.outcome = -1, 0, "" if recipe.steps else "steps"
+
+    def why(self) -> str:
+        """In words why it stopped without its target."""
+        if self.outcome == "diverged":
+            return f"diverged: its loss is not finite after {self.steps} steps"
+        if self.outcome == "collapsed":
+            return f"stayed at chance level for {self.recipe.patience} steps and was stopped"
+        return (
+            f"ended after all {self.steps} steps at {self.accuracy:.0%} running accuracy; "
+            f"its target is {self.recipe.target_accuracy:.0%}"
+        )
 
     def seen(self, loss: float, accuracy: float) -> None:
         """Take in a step's mean loss and accuracy."""

@@ -11,7 +11,7 @@ import invlib
 def test_the_names_that_readers_use_are_there():
     for name in (
         "augmentation.RandomResizedCrop", "chapter.measurements", "claims.verdicts", "models.vgg",
-        "plots.heatmap", "results.table", "runner.run", "studies.study_of", *invlib.__all__,
+        "plots.heatmaps", "results.table", "runner.run", "studies.study_of", *invlib.__all__,
     ):  # fmt: skip
         found = invlib
         for part in name.split("."):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from invlib.data.items import ItemSet
+from invlib.data.items import DataError, ItemSet
 
 Pair = tuple[int, int]
 
@@ -81,6 +81,17 @@ class Canvas:
         self.mean = mean
         self.std = std
 
+    def __repr__(self) -> str:
+        given = {"background": self.background, "mean": self.mean, "std": self.std}
+        usual = {"background": 0, "mean": 0.0, "std": 1.0}
+        more = "".join(
+            f", {name} {'a picture' if isinstance(value, Tensor) and value.ndim > 1 else value}"
+            for name, value in given.items()
+            if not (np.ndim(value) == 0 and value == usual[name])
+        )
+        (height, width), item = self.size, self.item
+        return f"<Canvas of {height} x {width} pixels for items of {item[0]} x {item[1]}{more}>"
+
     @property
     def last(self) -> Pair:
         """The last legal place, (row, column); the first is (0, 0)."""
@@ -96,7 +107,18 @@ class Canvas:
         return Canvas(self.size, item, self.background, self.mean, self.std)
 
     def prepare(self, items: ItemSet) -> ItemSet:
-        """The items at this canvas's item size (antialiased bicubic)."""
+        """The items at this canvas's item size (antialiased bicubic).
+
+        Raises:
+            DataError: for items of another shape, which would be distorted.
+        """
+        height, width = items.images.shape[2:]
+        if height * self.item[1] != width * self.item[0]:
+            raise DataError(
+                f"{items.name} has items of {height} x {width} pixels, which {self.item[0]} x "
+                f"{self.item[1]} would distort: use items.square(), or a canvas with item=(height, "
+                "width) of their shape"
+            )
         return items.resized(self.item)
 
     def one_location(self, place: Pair | None = None) -> Placement:
@@ -143,17 +165,17 @@ class Canvas:
 
         return Placement(self, places)
 
-    def test_grid(self, steps: int = 19) -> tuple[int, ...]:
-        """Rows (and columns) of the test grid: evenly spaced over the legal places, ends included.
+    def test_grid(self, steps: int = 19, axis: int = 0) -> tuple[int, ...]:
+        """Rows of the test grid: evenly spaced over the legal places, ends included.
 
-        Where there are fewer legal rows than ``steps``, all of them.
+        Where there are fewer legal rows than ``steps``, all of them; a single one is the first.
 
-        Raises:
-            PlaceError: for a canvas or item that is not square, which needs a grid for each axis.
+        Args:
+            steps: how many.
+            axis: 0 for rows, 1 for columns, which are the same on a square canvas.
         """
-        if self.last[0] != self.last[1]:
-            raise PlaceError(f"a grid for both axes needs a square canvas, not last {self.last}")
-        return tuple(np.unique(np.round(np.linspace(0, self.last[0], steps)).astype(int)).tolist())
+        grid = np.round(np.linspace(0, self.last[axis], steps))
+        return tuple(np.unique(grid.astype(int)).tolist())
 
     def render(self, images: Tensor, places: Tensor | Pair) -> Tensor:
         """Draw each image at its place, without a loop over images.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from invlib.data.items import DataError
 
@@ -95,7 +95,10 @@ def _is_image(name: str) -> bool:
 
 
 def decode(data: bytes, named: str, size: tuple[int, int] | None) -> np.ndarray:
-    """An image of 8 bits a channel: uint8 (1 or 3, height, width); ``named`` is for errors."""
+    """An image of 8 bits a channel: uint8 (1 or 3, height, width); ``named`` is for errors.
+
+    One of another shape than ``size`` has black added.
+    """
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.mode.startswith(("I", "F")):
@@ -103,7 +106,7 @@ def decode(data: bytes, named: str, size: tuple[int, int] | None) -> np.ndarray:
             grey = image.mode in ("1", "L", "LA")
             converted = image.convert("L" if grey else "RGB")
             if size is not None:
-                converted = converted.resize(size[::-1], Image.Resampling.BICUBIC)
+                converted = ImageOps.pad(converted, size[::-1], Image.Resampling.BICUBIC)
             array = np.asarray(converted)
     except DataError:
         raise

@@ -1,23 +1,27 @@
 """Labelled items: what a data set is made of."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 
 class DataError(ValueError):
     """A data set, or a file of it, is missing, damaged or not what was asked for."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ItemSet:
     """Labelled items.
 
     Attributes:
-        images: uint8 tensor (n, channels, height, width), 0 to 255; 1 or 3 channels.
+        images: uint8 tensor (n, channels, height, width), 0 to 255; 1 or 3 channels. A numpy array
+            becomes one.
         labels: int64 tensor (n,), from 0 to ``len(classes) - 1``; every class has an item.
+            Likewise, of any whole numbers.
         classes: the names of the classes.
         name: the set's name.
         source: who made it, as one line.
@@ -35,11 +39,13 @@ class ItemSet:
     licence: str = ""
 
     def __post_init__(self) -> None:
+        for field in ("images", "labels"):
+            object.__setattr__(self, field, _tensor(getattr(self, field), field == "labels"))
         shape = tuple(self.images.shape)
         if self.images.dtype != torch.uint8 or len(shape) != 4 or shape[1] not in (1, 3):
             raise DataError(
                 f"{self.name}: images must be uint8 of shape (n, 1 or 3, height, width), "
-                f"not {self.images.dtype} of shape {shape}"
+                f"not {self.images.dtype} of shape {shape}{_hint(self.images)}"
             )
         if self.labels.dtype != torch.int64 or tuple(self.labels.shape) != shape[:1]:
             raise DataError(
@@ -61,6 +67,14 @@ class ItemSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        n, channels, height, width = self.images.shape
+        colours = "grey" if channels == 1 else "coloured"
+        return (
+            f"<ItemSet {self.name}: {n} {colours} items of {height} x {width} pixels, "
+            f"{len(self.classes)} classes>"
+        )
 
     def take(self, index: Tensor) -> "ItemSet":
         """The items at ``index`` (int64 (m,)), with all classes kept."""
@@ -113,6 +127,10 @@ class ItemSet:
             return self
         return replace(self, images=self.images.repeat(1, 3, 1, 1))
 
+    def square(self, fill: int = 0) -> "ItemSet":
+        """Square items: what the shorter side lacks is ``fill`` (0 to 255), on both sides of it."""
+        return replace(self, images=padded(self.images, (1, 1), fill))
+
     def resized(self, size: tuple[int, int]) -> "ItemSet":
         """Items of ``size`` (height, width), bicubic with antialiasing.
 
@@ -126,6 +144,15 @@ class ItemSet:
         return replace(self, images=torch.cat(pieces))
 
 
+def padded(images: Tensor, shape: tuple[int, int], fill: int = 0) -> Tensor:
+    """Images (n, channels, height, width), the shorter side filled up to a shape's proportions."""
+    height, width = images.shape[2:]
+    down = max(0, round(width * shape[0] / shape[1]) - height)
+    right = max(0, round(height * shape[1] / shape[0]) - width)
+    sides = (right // 2, right - right // 2, down // 2, down - down // 2)
+    return pad(images, sides, value=fill) if down or right else images
+
+
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Images, uint8 (n, channels, height, width), at another size: bicubic with antialiasing."""
     return pixels(interpolate(images.float(), size=size, mode="bicubic", antialias=True))
@@ -134,3 +161,21 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
 def pixels(values: Tensor) -> Tensor:
     """The nearest grey levels, uint8."""
     return values.round().clamp(0, 255).to(torch.uint8)
+
+
+def _tensor(values: Any, whole: bool) -> Any:
+    """A tensor of a numpy array or of a list of labels; anything else as it is."""
+    if not isinstance(values, np.ndarray | list):
+        return values
+    array = np.asarray(values)
+    if whole and np.issubdtype(array.dtype, np.integer):
+        array = array.astype(np.int64)
+    return torch.from_numpy(np.require(array, requirements=("C", "W")))
+
+
+def _hint(images: Tensor) -> str:
+    if images.ndim == 4 and images.shape[3] in (1, 3) and images.dtype == torch.uint8:
+        return "; channels come before height and width: .permute(0, 3, 1, 2)"
+    if images.is_floating_point():
+        return "; of fractions, (255 * images).round().to(torch.uint8)"
+    return ""

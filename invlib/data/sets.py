@@ -100,19 +100,19 @@ def load(
         name: one of ``NAMES``, the name of a folder under the data root
             (``<root>/<name>/<split>/<class>/*`` or ``<root>/<name>/<split>.zip``), or the path
             of such a folder or zip.
-        split: ``"train"`` or ``"test"``; not used for a zip or a folder of class folders given
-            by path. ``objects10`` and ``objects2`` have one image per class and are the same
-            in both.
+        split: ``"train"`` or ``"test"``; a folder or zip that has no splits is the same in both,
+            and so are ``objects10`` and ``objects2``, which have one image per class.
         root: the data root.
-        size: (height, width) to which each image of a folder or zip is resized (bicubic); needed
-            where they are not of one size, which an ``ItemSet`` has.
+        size: (height, width) to which each image of a folder or zip is resized (bicubic), after
+            black was added where it has another shape; needed where they are not of one size,
+            which an ``ItemSet`` has.
 
     Returns:
         All items of the split in the official order.
 
     Raises:
-        DataError: for an unknown name or split, and for missing or damaged files, which are
-            named.
+        DataError: for an unknown name or split, a split that is not there, and for missing or
+            damaged files, which are named.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
@@ -122,6 +122,7 @@ def load(
     if name in _IDX:
         return _idx_set(str(name), split, base)
     for path in (base / str(name), Path(name)):
+        _check_split(path, split)
         for candidate in (path / split, path / f"{split}.zip", path):
             if candidate.is_dir() or (candidate.is_file() and candidate.suffix == ".zip"):
                 return _class_folders(candidate, str(name), size)
@@ -188,6 +189,16 @@ def catalogue(root: str | Path | None = None) -> list[dict[str, object]]:
             }
         rows.append(row)
     return rows
+
+
+def _check_split(path: Path, split: str) -> None:
+    """Refuse to give the items of the other split."""
+    (other,) = (each for each in SPLITS if each != split)
+    there = [each for each in (path / other, path / f"{other}.zip") if each.exists()]
+    if there and not ((path / split).exists() or (path / f"{split}.zip").exists()):
+        raise DataError(f"{path} has no {split} split, only {there[0].name}")
+    if path.stem == other and path.exists():
+        raise DataError(f"{path} is the {other} split; {split} was asked for: name {path.parent}")
 
 
 def _item_set(

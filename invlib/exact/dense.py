@@ -334,13 +334,20 @@ class Scanner(Shortcut):
         return cut
 
 
-def check_layer(model: nn.Module, layer: str) -> None:
-    """Refuse a name that no submodule has.
+def check_layer(model: nn.Module, layer: Any) -> None:
+    """Refuse a name that no submodule has, and what is no name.
 
     Raises:
         ValueError: names the nearest ones.
     """
-    names = [name for name, _ in model.named_modules() if name]
+    named = {name: part for name, part in model.named_modules() if name}
+    names = list(named)
+    if not isinstance(layer, str):
+        found = next((name for name, part in named.items() if part is layer), None)
+        raise ValueError(
+            f"expected the name of a layer, such as {found or (names or ['features'])[0]!r}, "
+            f"found a {type(layer).__name__}"
+        )
     if layer not in names:
         near = difflib.get_close_matches(layer, names, 5, 0.3) or names[:5]
         raise ValueError(f"no layer {layer!r}; the nearest names are {', '.join(near)}")

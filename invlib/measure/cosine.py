@@ -15,6 +15,7 @@ from invlib.devices import autocast, device_of, evaluating
 from invlib.exact.dense import check_layer
 from invlib.exact.layers import Walk
 from invlib.exact.propagation import Propagator
+from invlib.training import fitting
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,25 @@ def cosine_by_displacement(
         What was found at each column.
 
     Raises:
-        ValueError: for a layer that does not exist (names the nearest), or items of one class.
+        DataError: for items of another shape than the canvas's.
+        ValueError: for a layer that does not exist (names the nearest), or items of one class or of
+            channels that the network does not take.
         PlaceError: when a column is off the canvas.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     if len(items.classes) < 2:
         raise ValueError(f"{items.name} has one class; the baseline needs items of two")
-    columns = canvas.test_grid() if columns is None else columns
+    columns = canvas.test_grid(axis=1) if columns is None else columns
     part = _up_to(model, layer)
     row, start = canvas.leftmost_centred
     images = canvas.prepare(items).images.to(device_of(model))
     forward = Propagator(part, canvas, exact_path)
-    with torch.inference_mode(), evaluating(part), autocast(images.device, precision):
+    with (
+        torch.inference_mode(),
+        evaluating(part),
+        autocast(images.device, precision),
+        fitting(model, items),
+    ):
         outputs = [
             out["layer"].flatten(1).double().cpu()
             for _, out in forward.everywhere(images, (row,), (start, *columns))

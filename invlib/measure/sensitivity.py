@@ -1,25 +1,29 @@
 """How much a layer's output changes when its input is shifted."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from invlib.devices import evaluating
+from invlib.devices import device_of, evaluating
 from invlib.exact.dense import Scanner
-from invlib.measure.statistics import Map
+from invlib.measure.maps import SensitivityMap
+from invlib.progress import bar
 
 
 def sensitivity_map(
     model: nn.Module,
-    images: Tensor,
+    images: Tensor | NDArray[Any],
     layer: str | None = None,
     shifts: int = 10,
     metric: str = "cosine",
     labels: Tensor | None = None,
     fill: float | Sequence[float] = 0.0,
     exact_path: str = "auto",
-) -> Map:
+) -> SensitivityMap:
     """How a layer's output for shifted images compares with that for unshifted ones.
 
     Pixels that leave the frame are lost, ``fill`` comes in (Myburgh et al. 2020, sec. 3.2).
@@ -27,7 +31,7 @@ def sensitivity_map(
     Args:
         model: any network from images (n, channels, height, width). It is put in evaluation mode
             meanwhile.
-        images: float (n, channels, height, width), as the network takes them, on its device.
+        images: float (n, channels, height, width), as the network takes them.
         layer: name of a submodule, as in ``model.named_modules()``; None: the network's output.
         shifts: from ``-shifts`` to ``shifts`` pixels on both axes.
         metric: ``"cosine"`` similarity, from -1 to 1; ``"euclidean"`` distance; or ``"accuracy"``:
@@ -38,8 +42,7 @@ def sensitivity_map(
         exact_path: see ``dense.Scanner``.
 
     Returns:
-        float64 (2 shifts + 1, 2 shifts + 1), the mean over the images; rows are shifts down (from
-        negative, up), columns shifts to the right.
+        The map, the mean over the images; it knows its shifts: see ``SensitivityMap``.
 
     Raises:
         ValueError: for an unknown layer (names the nearest), metric, shifts beyond the frame,
@@ -48,6 +51,9 @@ def sensitivity_map(
     """
     if metric not in ("cosine", "euclidean", "accuracy"):
         raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(images)
+        images = images.float() if images.is_floating_point() else images
     if metric == "accuracy" and (labels is None or len(labels) != len(images)):
         found = "none" if labels is None else len(labels)
         raise ValueError(f"accuracy needs a label for each of {len(images)} images, found {found}")
@@ -56,10 +62,16 @@ def sensitivity_map(
             "expected images as float (n, channels, height, width), "
             f"found {images.dtype} {tuple(images.shape)}"
         )
+    images = images.to(device_of(model))
     scanner = Scanner(model, layer, shifts, fill, exact_path)
     few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
     sums = torch.zeros((), dtype=torch.float64)
-    with torch.inference_mode(), evaluating(model):
+    what = f"map of {layer or 'the output'}"
+    with (
+        torch.inference_mode(),
+        evaluating(model),
+        bar(total=len(images), desc=what, unit="image", shorter=SHORTER) as progress,
+    ):
         scanner.choose(images, len(images))
         for index in torch.arange(len(images)).split(few):
             outputs = scanner(images[index]).double()
@@ -71,4 +83,8 @@ def sensitivity_map(
             else:
                 values = (outputs - base).norm(dim=3)
             sums = sums + values.double().sum(0).cpu()
-    return (sums / len(images)).numpy()
+            progress.update(len(index))
+    return SensitivityMap((sums / len(images)).numpy(), shifts, layer, metric)
+
+
+SHORTER = "fewer images or shifts take less"

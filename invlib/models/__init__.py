@@ -1,6 +1,6 @@
 """The book's networks, by table, and pretrained weights."""
 
-from invlib.models.heads import head_name, penultimate, replace_head
+from invlib.models.heads import head_name, replace_head
 from invlib.models.initialisation import TORCHVISION, Initialisation, initialise
 from invlib.models.squeezenet import squeezenet
 from invlib.models.tracking import TRACKING, TrackingTable, tracking

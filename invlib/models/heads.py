@@ -1,9 +1,8 @@
-"""The last layer: its name, a fresh one, and what it is given."""
+"""The last layer: its name, and a fresh one."""
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from invlib.devices import evaluating, seeded
+from invlib.devices import seeded
 from invlib.models.initialisation import initialise
 
 
@@ -29,20 +28,3 @@ def replace_head(model: nn.Module, classes: int, seed: int = 0) -> nn.Module:
     device = next(model.parameters()).device
     model.set_submodule(name, fresh.to(device))
     return model
-
-
-def penultimate(model: nn.Module, x: Tensor) -> Tensor:
-    """What the last layer is given, flattened: (n, features), after the ReLU, evaluation mode.
-
-    The layer of the paper's cosine similarities (sec. 2.4).
-    """
-    # A hook: torchvision's feature extractor gives outputs of nodes, of networks fx can trace.
-    seen: list[Tensor] = []
-    head = model.get_submodule(head_name(model))
-    hook = head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    try:
-        with torch.inference_mode(), evaluating(model):
-            model(x)
-    finally:
-        hook.remove()
-    return seen[0].flatten(1)

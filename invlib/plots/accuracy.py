@@ -1,42 +1,22 @@
 """Accuracies, in percent on the same scale throughout."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
-from invlib.data.canvas import Pair
-from invlib.measure.accuracy import Map, normalised_accuracy
-from invlib.measure.statistics import by_distance, interval
-from invlib.plots.axes import PALETTE, looks, new_axes, not_run, percent_axis
+from invlib.measure.drawing import draw_accuracy, new_axes
+from invlib.measure.statistics import interval
+from invlib.plots.axes import PALETTE, looks, not_run, percent_axis
 from invlib.runs import passed
 
 ENOUGH = 5
 """Networks of which an interval is drawn; fewer are drawn one by one."""
-
-
-def heatmap(accuracy: Map, grid: Sequence[int] | None = None, place: Pair | None = None) -> Figure:
-    """An accuracy map; the trained place is marked.
-
-    Args:
-        accuracy: (rows, columns), fractions.
-        grid: rows and columns of a square map in pixels; the axes count cells if not given.
-        place: the trained place in pixels.
-    """
-    figure, ax = new_axes((3.6, 3.2))
-    mesh = _map(ax, accuracy, grid, place)
-    unit = "" if grid is None else " (px)"
-    ax.set(xlabel=f"column of the item{unit}", ylabel=f"row of the item{unit}")
-    figure.colorbar(mesh, ax=ax, label="accuracy (%)")
-    return figure
 
 
 def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
@@ -91,8 +71,13 @@ def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
     return figure
 
 
-def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str = "map") -> Figure:
-    """Mean map over the seeds: a row for each condition, a column for each set."""
+def heatmaps(table: pd.DataFrame, column: str = "map") -> Figure:
+    """Mean map over the seeds: a row for each condition, a column for each set.
+
+    Args:
+        table: of a study, from ``runs.table``, or from ``compare``.
+        column: with the maps.
+    """
     table = passed(table[table[column].notna()])
     if not len(table):
         return not_run(new_axes((9, 2))[0])
@@ -104,15 +89,16 @@ def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str 
     for row, condition in enumerate(conditions):
         for i, name in enumerate(sets):
             ax = axes[row, i]
-            maps = table[(table.condition == condition) & (table.set == name)][column]
-            if len(maps):
-                mesh = _map(ax, np.mean(np.stack(maps.tolist()), axis=0), grid, place)
+            maps = table[(table.condition == condition) & (table.set == name)][column].tolist()
+            if maps:
+                mesh = draw_accuracy(ax, replace(maps[0], values=np.mean(maps, axis=0)))
+                ax.set(xticks=maps[0].columns[:: len(maps[0].columns) - 1 or 1])
+                ax.set(yticks=maps[0].rows[:: len(maps[0].rows) - 1 or 1])
             else:  # not measured; the row keeps its label
                 ax.set_frame_on(False)
                 ax.tick_params(length=0, labelleft=False, labelbottom=False)
             if row == 0:
                 ax.set_title(sets[name].label, fontsize=10)
-            ax.set(xticks=(grid[0], grid[-1]), yticks=(grid[0], grid[-1]))
         axes[row, 0].set_ylabel(_broken(conditions[condition].label), fontsize=9)
     figure.tight_layout()
     figure.colorbar(mesh, ax=axes, label="accuracy (%)", fraction=0.025, pad=0.02)
@@ -120,11 +106,14 @@ def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str 
     return figure
 
 
-def distance(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -> Figure:
+def distance(table: pd.DataFrame) -> Figure:
     """Normalised accuracy against the distance from the trained place, over all sets.
 
     The line is the mean over seeds of the mean over sets, the band its 95 % interval; beyond the
     dashed line no place shares a pixel with the trained one.
+
+    Args:
+        table: of a study, from ``runs.table``, or from ``compare``, with maps of one grid.
     """
     figure, ax = new_axes((6.4, 3.6))
     table = passed(table)
@@ -133,38 +122,17 @@ def distance(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -
     for condition, look in looks(table, "condition").items():
         curves = []
         for _, rows in table[table.condition == condition].groupby("seed"):
-            each = [
-                by_distance(normalised_accuracy(row.map, row.classes), grid, place, item / 4)
-                for row in rows.itertuples()
-            ]
+            each = [one.by_distance(one.item[0] / 4) for one in rows["map"]]
             curves.append(np.mean([accuracy for _, accuracy in each], axis=0))
         mean, low, high = 100 * np.transpose([interval(v) for v in np.transpose(curves)])
         x = each[0][0]
         ax.plot(x, mean, color=PALETTE[look.colour], label=look.label, marker=".")
         ax.fill_between(x, low, high, color=PALETTE[look.colour], alpha=0.25, lw=0)
-    ax.axvline(np.hypot(item, item), color="grey", ls="--", lw=1)
+    ax.axvline(np.hypot(*table["map"].iloc[0].item), color="grey", ls="--", lw=1)
     percent_axis(ax)
     ax.set(xlabel="distance from the trained place (px)")
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
     return figure
-
-
-def _map(ax: Axes, accuracy: Map, grid: Sequence[int] | None, place: Pair | None) -> QuadMesh:
-    rows, columns = (
-        _edges(np.arange(n) if grid is None else np.asarray(grid)) for n in accuracy.shape
-    )
-    mesh = ax.pcolormesh(columns, rows, 100 * accuracy, cmap="cividis", vmin=0, vmax=100)
-    ax.set(aspect="equal", ylim=(rows[-1], rows[0]))  # row 0 at the top
-    if place is not None:
-        ax.plot(place[1], place[0], "o", mfc="none", mec="white", ms=9, mew=2.5, clip_on=False)
-        ax.plot(place[1], place[0], "o", mfc="none", mec="black", ms=9, mew=1, clip_on=False)
-    return mesh
-
-
-def _edges(axis: NDArray[Any]) -> NDArray[Any]:
-    """Where cells meet: half-way, as the grid of the paper is not quite even."""
-    middle = (axis[1:] + axis[:-1]) / 2
-    return np.r_[1.5 * axis[0] - 0.5 * axis[1], middle, 1.5 * axis[-1] - 0.5 * axis[-2]]
 
 
 def _interval(values: Any) -> tuple[float, float]:

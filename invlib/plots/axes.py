@@ -52,14 +52,6 @@ def percent_axis(ax: Axes) -> None:
     sns.despine(ax=ax)
 
 
-def new_axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """A figure of this size with axes."""
-    figure, ax = plt.subplots(figsize=size, layout="constrained")
-    # Closed at once: a returned figure is shown by the notebook, and once only.
-    plt.close(figure)
-    return figure, ax
-
-
 def show(ax: Axes, picture: torch.Tensor) -> None:
     """A picture in shades of grey, or in colours where it has three channels."""
     shown = picture.clamp(0, 1).permute(1, 2, 0).numpy()

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from invlib.plots.axes import PALETTE, done, new_axes, not_run
+from invlib.measure.drawing import new_axes
+from invlib.plots.axes import PALETTE, done, not_run
 
 
 def cells(masks: Mapping[str, NDArray[np.bool_]]) -> Figure:

@@ -67,6 +67,7 @@ class Study:
         compute: from a condition's settings and a seed to rows. A function of a module, so that a
             worker finds it.
         looks: of its conditions and sets, in the order they are drawn.
+        read: from a condition's settings and a row as its file has it to the row of a table.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Study:
     measurement: type
     compute: Callable[[Any, int], Sequence[Any]]
     looks: Mapping[str, Look] = field(default_factory=dict)
+    read: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda settings, row: row
 
     def profile(self, name: str) -> Profile:
         """A profile by name.

@@ -20,7 +20,7 @@ def states(
 
 
 def table(study: Study, profile: str, root: str | Path | None = None) -> pd.DataFrame:
-    """All measurements of a study at a profile, one row each; maps are arrays.
+    """All measurements of a study at a profile, one row each, as the study reads them.
 
     Runs under other settings than today's are left out, so that settings never mix.
 
@@ -40,7 +40,9 @@ def table(study: Study, profile: str, root: str | Path | None = None) -> pd.Data
             )
         if state != "done" or path is None:
             continue
+        settings = study.profile(profile).conditions[run.condition]
         for row in load(path)["rows"]:
+            row = study.read(settings, row)
             rows.append({"seed": run.seed, "condition": run.condition, **row})
     columns = get_type_hints(study.measurement)  # also where annotations are kept as text
     frame = pd.DataFrame(rows, columns=["seed", "condition", *columns])

@@ -21,6 +21,7 @@ from invlib.studies.procedure import (
     Pretraining,
     Settings,
     compute,
+    with_maps,
 )
 from invlib.training import Recipe
 
@@ -206,4 +207,5 @@ STUDY = Study(
     Measurement,
     compute,
     LOOKS,
+    with_maps,
 )

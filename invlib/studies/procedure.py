@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,9 +20,9 @@ from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.data.sets import load
 from invlib.exact.propagation import Propagator
-from invlib.measure.accuracy import Map, accuracy_map, normalised_accuracy
+from invlib.measure.accuracy import accuracy_map
 from invlib.measure.cosine import Cosines, cosine_by_displacement
-from invlib.measure.statistics import far_mean
+from invlib.measure.maps import AccuracyMap, Values
 from invlib.models import Initialisation
 from invlib.training import Recipe, Training, fit
 
@@ -232,10 +233,10 @@ class Measurement:
     control: float
     failed: bool
     items_shown: int
-    map: Map
+    map: Values
     canvas: float
     far: float
-    map_held_out: Map | None
+    map_held_out: Values | None
     canvas_held_out: float | None
     far_held_out: float | None
     path: str | None
@@ -295,6 +296,18 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     return rows
 
 
+def with_maps(settings: Settings, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of a finished run, with maps that know their places."""
+    grid, canvas = settings.grid, Canvas(settings.canvas, settings.item)
+    where = (grid, grid, canvas.leftmost_centred, canvas.item, row["classes"], row["set"])
+    maps = {
+        name: AccuracyMap(np.array(row[name], dtype=np.float64), *where)
+        for name in ("map", "map_held_out")
+        if row[name] is not None
+    }
+    return row | maps
+
+
 def teach(
     make: Callable[[int], nn.Module],
     canvas: Canvas,
@@ -324,7 +337,7 @@ def teach(
         model = make(draw)
         training = fit(model, canvas, items, canvas.one_location(), each, draw, items.name)
         there = accuracy_map(model, canvas, shown, (row,), (column,), precision=each.precision)
-        known = float(normalised_accuracy(there, len(items.classes))[0, 0])
+        known = there.trained
         failed = known < control.least or training.outcome == "diverged"
         attempts.append(Attempt(**vars(training), control=known, failed=failed))
         if not failed:
@@ -384,13 +397,11 @@ def _maps(
     names = [f"{name}{suffix}" for name in ("map", "canvas", "far")]
     if items is None:
         return dict.fromkeys(names)
-    canvas, grid, precision = forward.canvas, settings.grid, settings.recipe.precision
+    precision = settings.recipe.precision
     accuracy = accuracy_map(
-        forward.model, canvas, items, grid, precision=precision, propagator=forward
+        forward.model, forward.canvas, items, settings.grid, precision=precision, propagator=forward
     )
-    normalised = normalised_accuracy(accuracy, len(items.classes))
-    far = far_mean(normalised, grid, canvas.leftmost_centred, canvas.item)
-    return dict(zip(names, (accuracy, float(normalised.mean()), far), strict=True))
+    return dict(zip(names, (accuracy.values, accuracy.canvas, accuracy.far), strict=True))
 
 
 @lru_cache(maxsize=1)  # the same for all augmentations

@@ -1,6 +1,7 @@
 """Canvases: the paper's numbers, the renderer against a Pillow loop, legal places only."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from invlib.data.canvas import Canvas, PlaceError, paper_grid, place_of_centre
+from invlib.data.items import DataError
 
 PAPER = Canvas(224, item=50)
 CENTRES = (25, 32, 42, 52, 62, 72, 82, 92, 102, 112, 122, 132, 142, 152, 162, 172, 182, 192, 198)
@@ -196,6 +198,27 @@ def test_a_mean_for_other_channels_is_refused(noise):
         Canvas(16, 6, mean=(0.0, 0.0, 0.0)).render(noise(2).images, (0, 0))
 
 
-def test_one_grid_for_two_axes_needs_a_square():
-    with pytest.raises(PlaceError, match="square"):
-        Canvas((16, 20), 6).test_grid()
+def test_a_grid_has_an_axis():
+    canvas = Canvas((16, 20), (6, 4))
+    assert canvas.test_grid(3) == (0, 5, 10) and canvas.test_grid(3, axis=1) == (0, 8, 16)
+
+
+def test_items_that_would_be_distorted_are_refused(noise):
+    items = replace(noise(2), images=noise(2).images[:, :, :4])
+    for canvas in (Canvas(16, 6), Canvas(16, (6, 4))):
+        with pytest.raises(DataError, match=r"of 4 x 6 pixels, which .* use items.square\(\)"):
+            canvas.prepare(items)
+    assert Canvas(16, (4, 6)).prepare(items) is items
+    assert Canvas(16, (2, 3)).prepare(items).images.shape == (2, 1, 2, 3)
+    square = items.square(fill=9).images
+    assert square.shape == (2, 1, 6, 6) and torch.equal(square[:, :, 1:5], items.images)
+    assert (square[:, :, 0] == 9).all() and (square[:, :, 5] == 9).all()
+
+
+def test_a_canvas_says_what_it_is():
+    assert repr(Canvas(64, (16, 8))) == "<Canvas of 64 x 64 pixels for items of 16 x 8>"
+    coloured = Canvas(64, 16, torch.zeros(3, 64, 64), mean=(0.5, 0.4, 0.3), std=0.5)
+    assert repr(coloured) == (
+        "<Canvas of 64 x 64 pixels for items of 16 x 16, background a picture, "
+        "mean (0.5, 0.4, 0.3), std 0.5>"
+    )

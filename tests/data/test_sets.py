@@ -104,6 +104,36 @@ def test_item_sets_that_make_no_sense_are_refused(noise, change, message):
         broken(noise, **change)()
 
 
+def test_numpy_arrays_and_lists_of_labels_become_tensors(noise):
+    items = noise(4)
+    images, labels = items.images.numpy()[:, :, ::-1], items.labels.numpy().astype(np.int32)
+    for numbers in (labels, labels.tolist()):
+        found = ItemSet(images, numbers, ("a", "b"), "mine")
+        assert torch.equal(found.images, items.images.flip(2)) and found.labels.dtype == torch.int64
+        assert torch.equal(found.labels, items.labels)
+    images[:] = 0
+    assert found.images.any()  # a copy
+
+
+@pytest.mark.parametrize(
+    ("images", "hint"),
+    [
+        (np.zeros((4, 6, 6, 3), np.uint8), r"channels come before .*permute\(0, 3, 1, 2\)"),
+        (np.zeros((4, 3, 6, 6)), r"of fractions, \(255 \* images\).round\(\)"),
+    ],
+)
+def test_arrays_of_another_layout_are_refused_with_the_remedy(images, hint):
+    with pytest.raises(DataError, match=f"mine: images must be uint8 .*{hint}"):
+        ItemSet(images, [0, 1, 0, 1], ("a", "b"), "mine")
+
+
+def test_a_set_says_what_it_is(noise):
+    assert repr(noise(4, size=(5, 6))) == (
+        "<ItemSet noise: 4 grey items of 5 x 6 pixels, 2 classes>"
+    )
+    assert "4 coloured items" in repr(noise(4, channels=3))
+
+
 # IDX files
 
 NAMES = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -542,10 +572,26 @@ def test_a_real_file_with_a_flipped_bit_is_named(real_data, tmp_path, where):
 
 
 def test_images_of_different_sizes_are_resized_when_asked(tmp_path):
-    path = as_folder(tmp_path, {"cat/1.png": png(9), "ant/1.png": png(7, size=(8, 5))})
-    items = load(path, size=(6, 2))
-    assert items.images.shape == (2, 1, 6, 2)
-    assert items.images[:, 0, 0, 0].tolist() == [7, 9]
+    path = as_folder(tmp_path, {"cat/1.png": png(9), "ant/1.png": png(7, size=(8, 4))})
+    items = load(path, size=(4, 4))
+    assert items.images.shape == (2, 1, 4, 4)
+    # What is twice as high as wide keeps its shape, between black.
+    assert items.images[0, 0, 0].tolist() == [0, 7, 7, 0]
+    assert items.images[1, 0, 0].tolist() == [9, 9, 9, 0] and items.classes == ("ant", "cat")
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+def test_the_other_split_is_not_given_in_its_place(tmp_path, write):
+    path = write(tmp_path, {"cat/1.png": png(9), "dog/1.png": png(7)})
+    path = path.rename(tmp_path / f"all{path.suffix}")
+    assert len(load(path)) == len(load(path, "test")) == 2  # it has no splits
+    (tmp_path / "mine").mkdir()
+    train = path.rename(tmp_path / "mine" / f"train{path.suffix}")
+    assert len(load("mine", root=tmp_path)) == len(load(train)) == 2
+    with pytest.raises(DataError, match=rf"mine has no test split, only {train.name}"):
+        load("mine", "test", tmp_path)
+    with pytest.raises(DataError, match=rf"{train.name} is the train split; test was asked for"):
+        load(train, "test")
 
 
 @pytest.mark.parametrize("write", [as_folder, as_zip])

@@ -7,6 +7,8 @@ from torch import nn
 
 from invlib.data.canvas import Canvas, PlaceError
 from invlib.measure.accuracy import accuracy_map
+from invlib.measure.cosine import cosine_by_displacement
+from invlib.training import Recipe, fit
 
 CANVAS = Canvas(12, 6, std=0.5)
 
@@ -42,7 +44,9 @@ def test_a_map_equals_one_canvas_at_a_time(noise, channels):
                 canvas = torch.zeros(1, channels, 12, 12)
                 canvas[0, :, row : row + 6, column : column + 6] = image / 255 / 0.5
                 expected[i, j] += (model(canvas).argmax() == label) / 25
-    found = accuracy_map(model, CANVAS, items, rows, columns)
+    found = accuracy_map(model, CANVAS, items, rows, columns, place=(3, 1))
+    assert (found.rows, found.columns, found.place) == (rows, columns, (3, 1))
+    assert (found.item, found.classes, found.set) == ((6, 6), 5, "noise")
     assert found.dtype == np.float64 and np.allclose(found, expected, atol=1e-12)
     assert len(np.unique(found)) > 2  # the test can fail
     for batch in (1, 7, 1000):
@@ -53,6 +57,15 @@ def test_rows_come_first(noise):
     items = noise(4)
     found = accuracy_map(Upper(), CANVAS, items.take(torch.tensor([0, 2, 1])), (0, 6), (0, 3, 6))
     assert np.allclose(found, [[2 / 3] * 3, [1 / 3] * 3])
+
+
+def test_each_axis_has_its_own_grid_where_the_canvas_is_not_square(noise):
+    canvas = Canvas((12, 20), 6)
+    found = accuracy_map(Upper(), canvas, noise(2))
+    assert (found.rows, found.columns) == (tuple(range(7)), tuple(range(15)))
+    assert accuracy_map(Upper(), canvas, noise(2), (0, 5), (1, 14)).shape == (2, 2)
+    with pytest.raises(PlaceError, match="7 legal rows and 15 columns: expected columns, too"):
+        accuracy_map(Upper(), canvas, noise(2), (0, 5))
 
 
 def test_items_of_another_size_are_resized(noise):
@@ -94,6 +107,33 @@ def test_a_network_with_too_few_outputs_is_refused(noise):
     with pytest.raises(ValueError, match="noise has 3 classes, the model gives 2 logits"):
         accuracy_map(model, CANVAS, noise(6, 3), (0,))
     assert model.training
+
+
+def test_more_outputs_than_classes_are_not_passed_over(noise):
+    with pytest.warns(
+        UserWarning, match=r"2 classes, the model gives 5 .*replace_head\(model, 2\)"
+    ):
+        accuracy_map(Random(5), CANVAS, noise(6), (0,))
+
+
+@pytest.mark.parametrize(("given", "taken", "remedy"), [(3, 1, "grey"), (1, 3, "rgb")])
+def test_items_of_other_channels_are_refused_with_the_remedy(noise, given, taken, remedy):
+    model = nn.Sequential(nn.Conv2d(taken, 2, 12), nn.Flatten())
+    items = noise(6, channels=given)
+    words = rf"noise has {given} channels, .* takes {taken}: use items.{remedy}\(\)"
+    for measure in (
+        lambda: accuracy_map(model, CANVAS, items, (0,)),
+        lambda: fit(model, CANVAS, items, CANVAS.one_location(), Recipe(steps=1)),
+        lambda: cosine_by_displacement(model, CANVAS, items, "1"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            measure()
+
+
+def test_an_error_of_the_network_itself_is_passed_on(noise):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(7, 2))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        accuracy_map(model, CANVAS, noise(6), (0,))
 
 
 @pytest.mark.parametrize("grid", [(0, 7), (-1, 0)])

@@ -131,3 +131,19 @@ def test_another_colour_comes_in_at_the_border():
     found = sensitivity_map(nn.Flatten(), images, None, 1, "euclidean", fill=0.5)
     side, corner = 1.5 * 4**0.5, 1.5 * 7**0.5
     assert np.allclose(found, [[corner, side, corner], [side, 0, side], [corner, side, corner]])
+
+
+def test_numpy_images_are_taken():
+    found = sensitivity_map(TABLE, ONE_PIXEL.double().numpy(), None, 1)
+    assert np.allclose(found, BY_HAND["cosine"]) and (found.shifts, found.metric) == (1, "cosine")
+    assert found.layer is None
+    with pytest.raises(ValueError, match="expected images as float .* found torch.uint8"):
+        sensitivity_map(TABLE, np.zeros((1, 1, 3, 3), np.uint8), None, 1)
+
+
+def test_a_module_in_the_place_of_a_layers_name_is_told_its_name():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(9, 2))
+    with pytest.raises(ValueError, match="the name of a layer, such as '1', found a Linear"):
+        sensitivity_map(model, ONE_PIXEL, model[1], 1)
+    with pytest.raises(ValueError, match="such as '0', found a Conv2d"):
+        sensitivity_map(model, ONE_PIXEL, nn.Conv2d(1, 1, 1), 1)

@@ -183,18 +183,6 @@ def test_a_new_head_changes_the_last_layer_only(model, head, size):
     assert model.eval()(noise(2, 3, size, size)).shape == (2, 5)
 
 
-def test_penultimate_is_what_the_head_is_given():
-    model = tiny().train()
-    x = noise(4, 3, 16, 16)
-    seen = models.penultimate(model, x)
-    assert model.training
-    model.eval()
-    with torch.inference_mode():
-        by_hand = model.classifier[:6](model.avgpool(model.features(x)).flatten(1))
-        assert torch.equal(seen, by_hand) and seen.shape == (4, 16) and (seen >= 0).all()
-        assert torch.equal(model.classifier[6](seen), model(x))
-
-
 def test_unknown_names_are_refused_by_name():
     with pytest.raises(ValueError, match="unknown VGG 'vgg19'; expected one of smoke, bench"):
         vgg("vgg19", 10)

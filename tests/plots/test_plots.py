@@ -7,6 +7,7 @@ import pytest
 from matplotlib.markers import MarkerStyle
 
 from invlib import plots
+from invlib.measure.maps import AccuracyMap
 from invlib.plots.axes import PALETTE
 from invlib.runs import Look
 from invlib.studies.imagenet import LOOKS
@@ -25,7 +26,10 @@ def table(conditions, sets, looks=None):
     ]
     frame = pd.DataFrame(rows)
     frame["canvas"] = np.arange(len(frame)) / 100
-    frame["map"] = [np.full((5, 5), value) for value in frame.canvas]
+    frame["map"] = [
+        AccuracyMap(np.full((5, 5), value), GRID, GRID, (5, 0), (6, 6), 2, "cats")
+        for value in frame.canvas
+    ]
     frame.attrs["looks"] = looks or {}
     return frame
 
@@ -110,13 +114,13 @@ def test_what_has_no_look_gets_a_colour_and_a_hatch_that_no_other_has():
 def test_measurements_without_a_positive_control_are_all_drawn():
     frame = table(("mine", "other"), ("cats",)).drop(columns="failed")
     assert drawn(plots.bars(frame))[2] == [[1.0], [2.0]]
-    assert len(plots.heatmaps(frame, GRID, (5, 0)).axes) == 2 + 1  # and the colour bar
-    labels = {line.get_label() for line in plots.distance(frame, GRID, (5, 0), 6).axes[0].lines}
+    assert len(plots.heatmaps(frame).axes) == 2 + 1  # and the colour bar
+    labels = {line.get_label() for line in plots.distance(frame).axes[0].lines}
     assert {"mine", "other"} <= labels
 
 
 def test_heatmaps_have_a_row_for_each_condition_known_or_not():
-    figure = plots.heatmaps(table(("mine", "vanilla"), ("cats", "mnist"), LOOKS), GRID, (5, 0))
+    figure = plots.heatmaps(table(("mine", "vanilla"), ("cats", "mnist"), LOOKS))
     axes = figure.axes[:4]
     assert [ax.get_title() for ax in axes] == ["MNIST", "cats", "", ""]
     assert [axes[0].get_ylabel(), axes[2].get_ylabel()] == ["vanilla", "mine"]
@@ -127,7 +131,7 @@ def test_heatmaps_have_a_row_for_each_condition_known_or_not():
 
 def test_a_curve_is_the_mean_over_seeds_of_the_mean_over_sets():
     frame = table(("mine", "other"), ("cats", "dogs"))
-    (ax,) = plots.distance(frame, GRID, (5, 0), 6).axes
+    (ax,) = plots.distance(frame).axes
     lines = {line.get_label(): line for line in ax.lines}
     # Seed 0: accuracies 0 and 1 %, seed 1: 4 and 5 %; mean 2.5 %, normalised 2 x 0.025 - 1.
     assert np.allclose(lines["mine"].get_ydata(), 100 * (2 * 0.025 - 1))
@@ -137,5 +141,5 @@ def test_a_curve_is_the_mean_over_seeds_of_the_mean_over_sets():
 
 def test_nothing_to_draw_says_so():
     empty = table(("mine",), ("cats",)).iloc[:0]
-    for figure in (plots.bars(empty), plots.distance(empty, GRID, (5, 0), 6)):
+    for figure in (plots.bars(empty), plots.distance(empty)):
         assert [text.get_text() for text in figure.axes[0].texts] == ["not run here"]

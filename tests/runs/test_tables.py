@@ -51,6 +51,14 @@ def test_the_table_has_a_row_for_each_measurement(toy, finished):
     assert len(runs.table(toy.study, "smoke", finished)) == 0
 
 
+def test_a_study_reads_its_rows_with_their_settings(toy, finished):
+    def read(settings, row):
+        return row | {"far": (settings.size, row["set"])}
+
+    table = runs.table(replace(toy.study, read=read), "small", finished)
+    assert table.far.tolist() == [(toy.size, name) for name in table.set]
+
+
 def test_stale_results_do_not_mix_with_todays(toy, finished, inline):
     toy.size = 5
     assert len(runs.table(toy.study, "small", finished)) == 0

@@ -14,12 +14,12 @@ from invlib import models
 from invlib.data.canvas import Canvas
 from invlib.data.items import DataError, ItemSet
 from invlib.data.sets import load
-from invlib.measure.accuracy import accuracy_map, normalised_accuracy
-from invlib.measure.statistics import far_mean
+from invlib.measure.accuracy import accuracy_map
+from invlib.measure.maps import AccuracyMap
 from invlib.runs import store
 from invlib.studies import procedure
 from invlib.studies.imagenet import BENCH, SMOKE
-from invlib.studies.procedure import Control, Items, compute, teach
+from invlib.studies.procedure import Control, Items, compute, teach, with_maps
 from invlib.training import Recipe
 
 SETTINGS = SMOKE.conditions["vanilla"]
@@ -204,12 +204,13 @@ def test_the_numbers_of_a_row_are_those_of_its_maps(smoke):
             ("glyphs", 4, 8), ("objects2", 2, 2)
         ]  # fmt: skip
         for each in rows:
-            normalised = normalised_accuracy(each.map, each.classes)
             assert each.map.shape == (5, 5)
-            assert each.canvas == pytest.approx(normalised.mean())
-            far = far_mean(normalised, grid, canvas.leftmost_centred, canvas.item)
-            assert each.far == pytest.approx(far)
-            assert each.control == pytest.approx(normalised[row, column])
+            found = with_maps(SETTINGS, vars(each))["map"]
+            where = (grid, grid, canvas.leftmost_centred, canvas.item, each.classes, each.set)
+            by_hand = AccuracyMap(each.map, *where)
+            assert vars(found) == vars(by_hand) | {"values": found.values}
+            assert (each.canvas, each.far) == pytest.approx((found.canvas, found.far))
+            assert each.control == pytest.approx(found.normalised[row, column])
             assert each.attempts[-1].control == each.control
         assert rows[0].map_held_out.shape == (5, 5) and rows[1].map_held_out is None
         assert not np.array_equal(rows[0].map, rows[0].map_held_out)
