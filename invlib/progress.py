@@ -61,6 +61,7 @@ def bar(shorter: str = "", **options: Any) -> _Bar:
             "file": _Lines(),
             "mininterval": EVERY,
             "delay": FIRST,
+            "smoothing": 0,  # time left by the average
             "bar_format": "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} gone, "
             "{remaining} left{postfix}",
         }
