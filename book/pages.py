@@ -118,7 +118,7 @@ def main_figure() -> str:
     return (
         "```{figure} main.png\n"
         ":alt: Bars of normalised accuracy at places that share no pixel with "
-        "the trained one, for each set and condition, with 95 % intervals over the seeds.\n"
+        "the trained one, for six sets and three conditions, with 95 % intervals over the seeds.\n"
         ":name: main\n\nAccuracy at places that share no pixel with the place where the items were "
         "learnt. Small scale; CIFAR-10 pictures stand in for ImageNet.\n```"
     )
