@@ -94,8 +94,8 @@ def found(rows: pd.DataFrame, verdicts: Sequence[claims.Verdict]) -> str:
     """
     conditions = _conditions(rows)
     dots = "; ".join(
-        f"{words}, {_by_seed(rows, name, 'control').mean():.0%} and "
-        f"{_by_seed(rows, name, 'far').mean():.0%}"
+        f"{words}, {round(100 * _by_seed(rows, name, 'control').mean())} % and "
+        f"{round(100 * _by_seed(rows, name, 'far').mean())} %"
         for name, words in conditions.items()
     )
     far = {name: claims.overall(rows[rows.condition == name], "far") for name in conditions}
@@ -114,7 +114,8 @@ def found(rows: pd.DataFrame, verdicts: Sequence[claims.Verdict]) -> str:
         f"cases that were run, with {_scales(ran)}; not run: "
         f"{_scales([each for each in verdicts if each not in ran])}.\n\n"
         f"(Normalised accuracy: 0 % or less is chance, 100 % is perfect; mean over "
-        f"{rows.set.nunique()} sets of items, 95 % interval over {rows.seed.nunique()} seeds.)\n"
+        f"{rows.set.nunique()} sets of items, in square brackets the 95 % interval over "
+        f"{rows.seed.nunique()} seeds.)\n"
     )
 
 

@@ -26,7 +26,7 @@ def claims() -> str:
     for claim in invlib.claims.CLAIMS:
         rows = [
             {
-                "condition": f"{each.case.conditions} at {each.case.profile}, {each.seeds} seeds",
+                "condition": f"{each.case.profile}: {each.case.conditions}; {each.seeds} seeds",
                 "measured": _text(each.measured),
                 "verdict": each.verdict,
             }

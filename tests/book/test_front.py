@@ -67,7 +67,7 @@ def test_the_sentences_have_the_numbers_of_the_networks_that_learnt(rows, verdic
     text = front.found(front.with_last_layer(rows, "kept"), verdicts)
     assert re.search(r"knows 95\.0 % \S*one seed\S* of them there, and 5\.0 % ", text)
     assert re.search(r"pretrained on crops, 40\.0 % \S*one seed", text)
-    assert "no pretraining, 95% and 5%; pretrained on crops, 90% and 40%" in text  # the picture
+    assert "no pretraining, 95 % and 5 %; pretrained on crops, 90 % and 40 %" in text  # the picture
     assert "held in 1 of the 2 cases that were run, with a small VGG and SqueezeNet" in text
     assert "not run: VGG16 at the paper's size." in text
 

@@ -88,7 +88,7 @@ def test_a_claim_is_a_table_of_what_was_measured_and_then_the_verdict(monkeypatc
     assert "## C9" in page and "It is so. (a paper)" in page and "Rule: at least 3." in page
     (row,) = records(page)
     assert list(row.items()) == [
-        ("condition", "plain, other at small, 2 of 3 seeds"),
+        ("condition", "small: plain, other; 2 of 3 seeds"),
         ("measured", "4.0 on average"),
         ("verdict", "holds"),
     ]
