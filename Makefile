@@ -44,8 +44,9 @@ lint: $(INSTALLED)  ## ruff on code and notebooks, mypy, who may import whom
 	$(PY) -m mypy
 	.venv/bin/lint-imports --no-logo
 
-run: $(INSTALLED) empty  ## refresh the stored outputs of the notebooks
+run: $(INSTALLED) empty  ## refresh the stored outputs of the notebooks, and README.md
 	$(BARE) $(PY) -m book.build refresh
+	$(BARE) $(PY) -m book.front
 
 paper: $(INSTALLED) empty  ## with a GPU: the studies at paper size, then refresh the outputs
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make paper needs a CUDA GPU: \

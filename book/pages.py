@@ -5,7 +5,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -21,34 +21,61 @@ SPEED = build.ROOT / "invlib" / "stored" / "speed.json"
 
 
 def claims() -> str:
-    """Every claim with its rule, what was measured, and the verdict, by scale."""
+    """Every claim with its rule, and by condition and scale what was measured and the verdict."""
     parts = []
     for claim in invlib.claims.CLAIMS:
-        verdicts = [verdict.plain() for verdict in invlib.claims.verdicts([claim])]
-        rows = pd.DataFrame(verdicts).drop(columns=["claim", "rule"])
+        rows = [
+            {
+                "condition": f"{each.case.profile}: {each.case.conditions}; {each.seeds} seeds",
+                "measured": _text(each.measured),
+                "verdict": each.verdict,
+            }
+            for each in invlib.claims.verdicts([claim])
+        ]
         parts.append(
             f"## {claim.id}\n\n{claim.sentence} ({claim.source})\n\n"
-            f"Rule: {claim.rule}.\n\n{rows.to_markdown(index=False)}\n"
+            f"Rule: {claim.rule}.\n\n{_table(rows)}\n"
         )
     return "\n".join(parts)
 
 
 def status() -> str:
-    """Which results exist: profile, runs, hardware, when, failed runs."""
-    frame = pd.DataFrame(runs.status(map(study_of, STUDIES)))
-    for column in ("hardware", "torch", "dates"):
-        frame[column] = frame[column].map(lambda words: ", ".join(dict.fromkeys(words)))
-    for column in ("missing", "stale", "damaged"):
-        frame[column] = frame[column].map(len)
-    frame["needs"] = frame["needs"].where(frame["missing"] > 0, "")
-    frame = frame.rename(
-        columns={
-            "failed": "failed control",
-            "capped": "ended at the cap",
-            "needs": "not run because it needs",
+    """What was run of each study and profile, how and where, and why the rest was not."""
+    rows = runs.status(map(study_of, STUDIES))
+    counts = [
+        {
+            "study": row["study"],
+            "profile": row["profile"],
+            "runs": _whole(f"{row['done']} of {row['planned']}")
+            + "".join(f", {len(row[s])} {s}" for s in ("stale", "damaged") if row[s]),
+            "measurements": row["measurements"],
+            "failed control": row["failed"],
+            "repeated": row["repeated"],
+            "ended at the cap": row["capped"],
         }
+        for row in rows
+    ]
+    origins = [
+        {
+            "study": row["study"],
+            "profile": row["profile"],
+            **{name: "; ".join(row[name]) for name in ("precision", "hardware", "torch")},
+            "dates": " to ".join(map(_whole, dict.fromkeys(row["dates"]))),
+            "hours": row["hours"],
+        }
+        for row in rows
+        if row["done"]
+    ]
+    missing = [
+        f"- {row['study']} at {row['profile']}, {len(row['missing'])} runs: "
+        f"it needs {row['needs'] or 'nothing but time'}"
+        for row in rows
+        if row["missing"]
+    ]
+    return (
+        f"## What was run\n\n{_table(counts)}\n\n## How and where\n\n{_table(origins)}\n\n"
+        "## What was not run, and why\n\n" + ("\n".join(missing) or "Nothing is missing.")
     )
-    return _transposed(frame, "profile")
 
 
 def settings() -> str:
@@ -63,14 +90,13 @@ def _settings_of(study: runs.Study, choices: list[dict[str, str]]) -> str:
         {
             # A long path may break at its dots.
             "setting": f"<code>{entry['setting'].replace('.', '.<wbr>')}</code>",
-            "choice": entry["choice"].strip(),
+            "choice": _text(entry["choice"].strip()),
             "tag": entry["tag"],
             **{name: _value(each, entry["setting"]) for name, each in profiles.items()},
         }
         for entry in choices
     ]
-    shown = pd.DataFrame(table).to_markdown(index=False, disable_numparse=True)
-    return f"## {study.source}\n\n{shown}"
+    return f"## {study.source}\n\n{_table(table)}"
 
 
 def calibration() -> str:
@@ -98,10 +124,19 @@ def main_figure() -> str:
     )
 
 
-def _transposed(frame: pd.DataFrame, first: str) -> str:
-    """A table with one column for each row of the frame, so that it fits a page."""
-    turned = frame.set_index(first).T.rename_axis("").reset_index()
-    return str(turned.to_markdown(index=False, disable_numparse=True))
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as a table; numbers stand as they are."""
+    return str(pd.DataFrame(rows).to_markdown(index=False, disable_numparse=True))
+
+
+def _text(words: str) -> str:
+    """A cell of whole sentences, which the style sheet does not let shrink to a word's width."""
+    return f'<span class="text">{words}</span>'
+
+
+def _whole(words: str) -> str:
+    """Words that stay on one line of a cell."""
+    return f'<span class="whole">{words}</span>'
 
 
 def _value(profile: runs.Profile, setting: str) -> str:
@@ -135,55 +170,59 @@ def speed() -> str:
     return _speed(
         lambda row: row["plain"] is None,
         {
-            "work": lambda row: row["work"],
+            "work": lambda row: _text(row["work"]),
+            "ratio (between)": _ratio,
+            "goal": lambda row: _whole(row["goal"]),
             "invlib": lambda row: _speed_of(row, "ours"),
             "notebook": lambda row: _speed_of(row, "notebook"),
-            "ratio (between)": _ratio,
-            "goal": lambda row: row["goal"],
-            "rounds": lambda row: row["rounds"],
         },
     )
 
 
 def speed_exact() -> str:
-    """Ratios of the exact shortcuts against plain PyTorch, and the share of what is possible."""
+    """Ratios of the exact shortcuts against plain PyTorch, and of their multiplications."""
     return _speed(
         lambda row: row["plain"] is not None,
         {
-            "work": lambda row: row["work"],
+            "work": lambda row: _text(row["work"]),
+            "ratio (between)": _ratio,
+            "multiplications saved (times fewer)": _saved,
+            "goal": lambda row: _whole(row["goal"]),
             "invlib": lambda row: _speed_of(row, "ours"),
             "plain": lambda row: _speed_of(row, "plain"),
-            "ratio (between)": _ratio,
-            "goal": lambda row: row["goal"],
-            "limit": lambda row: _digits(row["limit"]),
-            "reached": lambda row: f"{row['ratio'] / row['limit']:.0%}" if row["limit"] else "",
-            "to notebook": lambda row: _digits(row["ratio_notebook"]),
+            "ratio to notebook": lambda row: _digits(row["ratio_notebook"]),
         },
+    )
+
+
+def speed_machine() -> str:
+    """On what the speeds were measured, and how often."""
+    measured = _measured()
+    rounds = [row["rounds"] for row in measured.get("results", ())]
+    if not rounds:
+        return "Nothing was measured yet."
+    return (
+        f"{measured['processor']}, {measured['threads']} thread, "
+        f"bfloat16 in hardware: {'yes' if measured['bfloat16'] else 'no'}, "
+        f"torch {measured['torch']}, {measured['processes']} processes of "
+        f"{min(rounds)} to {max(rounds)} rounds each, {measured['date']}."
     )
 
 
 def _speed(
     chosen: Callable[[dict[str, Any]], bool], columns: dict[str, Callable[[dict[str, Any]], Any]]
 ) -> str:
-    """Some rows of what was measured as a table, which missed their goal, and the machine."""
-    measured = json.loads(SPEED.read_text(encoding="utf-8")) if SPEED.is_file() else {}
-    rows = [row for row in measured.get("results", ()) if chosen(row)]
+    """Some rows of what was measured as a table, and which missed their goal."""
+    rows = [row for row in _measured().get("results", ()) if chosen(row)]
     if not rows:
         return "Nothing was measured yet; `make bench` does it."
-    table = pd.DataFrame([{name: value(row) for name, value in columns.items()} for row in rows])
+    table = [{name: value(row) for name, value in columns.items()} for row in rows]
     missed = "; ".join(row["work"] for row in rows if not _reached(row)) or "none"
-    where = ", ".join(
-        (
-            measured["processor"],
-            f"{measured['threads']} thread",
-            f"the middle of {measured['processes']} processes",
-            f"bfloat16 in hardware: {'yes' if measured['bfloat16'] else 'no'}",
-            f"torch {measured['torch']}",
-            measured["date"],
-        )
-    )
-    shown = table.to_markdown(index=False, disable_numparse=True)
-    return f"{shown}\n\nGoals missed here: {missed}.\n\n{where}."
+    return f"{_table(table)}\n\nGoals missed here: {missed}."
+
+
+def _measured() -> dict[str, Any]:
+    return json.loads(SPEED.read_text(encoding="utf-8")) if SPEED.is_file() else {}
 
 
 def compared(row: dict[str, Any]) -> float:
@@ -208,7 +247,13 @@ def _ratio(row: dict[str, Any]) -> str:
     """The ratio and between which two those of all processes are."""
     ratio = row["ratio"] or row["ratio_notebook"]
     low, high = map(_digits, row["between"])
-    return f"{_digits(ratio)} ({low} to {high})" if ratio else ""
+    return f"{_digits(ratio)} {_whole(f'({low} to {high})')}" if ratio else ""
+
+
+def _saved(row: dict[str, Any]) -> str:
+    """The share of the multiplications that is saved, and how many times fewer they are."""
+    fewer = row["limit"]
+    return f"{1 - 1 / fewer:.0%} ({_digits(fewer)})" if fewer else ""
 
 
 def _digits(value: float | None) -> str:

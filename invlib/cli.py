@@ -97,9 +97,10 @@ def status(as_json: bool, root: str | None) -> None:
     for row in rows:
         click.echo(
             f"{row['study']} {row['profile']}: {row['done']} of {row['planned']} runs, "
-            f"{row['measurements']} measurements, {row['failed']} failed their control"
+            f"{row['measurements']} measurements, {row['failed']} failed their control, "
+            f"{row['capped']} ended at the cap"
             + "".join(f", {len(row[s])} {s}" for s in ("stale", "damaged") if row[s])
-            + (f"; {', '.join(row['hardware'])}" if row["hardware"] else "")
+            + "".join(f"; {', '.join(row[s])}" for s in ("precision", "hardware") if row[s])
         )
         for path in row["damaged"]:
             click.echo(

@@ -166,7 +166,27 @@ def test_status_for_machines(toy_call):
         8,
     )
     assert row["missing"] == ["toy/small/plain-2", "toy/small/other-2"]
-    assert "toy small: 4 of 6 runs, 8 measurements, 0 failed" in toy_call("status").output
+    assert (
+        "toy small: 4 of 6 runs, 8 measurements, 0 failed their control, 0 ended at the cap; "
+        in toy_call("status").output
+    )
+
+
+def test_status_in_words_says_what_ended_at_the_cap_and_the_precision(monkeypatch, call):
+    row = dict.fromkeys(("planned", "done", "measurements", "failed"), 0) | {
+        "study": "toy",
+        "profile": "small",
+        "capped": 3,
+        "stale": [],
+        "damaged": [],
+        "precision": ["bfloat16", "float32"],
+        "hardware": ["Some Processor"],
+    }
+    monkeypatch.setattr(cli.runs, "status", lambda studies, root: [row])
+    assert call("status").output == (
+        "toy small: 0 of 0 runs, 0 measurements, 0 failed their control, 3 ended at the cap; "
+        "bfloat16, float32; Some Processor\n"
+    )
 
 
 def test_status_of_the_real_study_plans_every_measurement(call):

@@ -72,7 +72,8 @@ def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dic
         One dictionary each: study, profile, planned, done (runs), measurements (rows of the done
         runs), failed (measurements whose positive control failed), repeated (those that took a
         second training), capped (those whose last training did all its steps), missing, stale and
-        damaged (names or files), hardware, torch, first and last date, hours of computing, needs.
+        damaged (names or files), precision (every one that was asked for or trained at),
+        hardware, torch, first and last date, hours of computing, needs.
     """
     rows = []
     for study in studies:
@@ -94,6 +95,7 @@ def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dic
                     "repeated": sum(len(row.get("attempts", ())) > 1 for row in measured),
                     "capped": sum(capped(row.get("attempts", ())) for row in measured),
                     **{state: found[state] for state in ("missing", "stale", "damaged")},
+                    "precision": sorted(set(_named(found["done"], "precision"))),
                     "hardware": sorted({o["hardware"] for o in origins}),
                     "torch": sorted({o["torch"] for o in origins}),
                     "dates": [dates[0], dates[-1]] if dates else [],
@@ -102,6 +104,17 @@ def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dic
                 }
             )
     return rows
+
+
+def _named(content: Any, name: str) -> Iterator[Any]:
+    """What stands under a name in plain data, at any depth."""
+    if isinstance(content, dict):
+        if name in content:
+            yield content[name]
+        content = list(content.values())
+    if isinstance(content, list):
+        for each in content:
+            yield from _named(each, name)
 
 
 def _array(value: Any) -> Any:

@@ -107,7 +107,11 @@ def test_every_page_is_in_the_contents():
     listed = [contents["root"]]
     listed += [entry["file"] for part in contents["parts"] for entry in part["chapters"]]
     pages = [f"book/{page.stem}" for page in (ROOT / "book").glob("*.md")]
-    assert sorted(listed) == sorted(pages + [f"notebooks/{path.stem}" for path in chapters()])
+    notebooks = [f"notebooks/{path.stem}" for path in chapters()]
+    assert sorted(listed) == sorted(pages + notebooks)
+    first, *others = contents["parts"]
+    assert [entry["file"] for entry in first["chapters"]] == notebooks
+    assert all(part["caption"] for part in contents["parts"]) and len(others) == 2
 
 
 def test_generated_parts_have_a_source():

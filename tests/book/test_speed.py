@@ -144,16 +144,39 @@ def test_missed_goals_are_named(stored):
     assert "| 2.5 s " in pages.speed()
 
 
-def test_rows_go_to_the_table_of_what_they_are_held_against(stored):
+def test_rows_go_to_the_table_of_what_they_are_held_against(stored, records):
     old = kept(work="rendering", unit="images/s", ours=50.0, notebook=5.0, goal="> 10")
     stored(summary.summary(report(kept(**ROW), old)))
     loops, exact = pages.speed(), pages.speed_exact()
-    assert "| rendering " in loops and "a training step" not in loops
-    assert "| a training step " in exact and "rendering" not in exact
-    cells = [cell.strip() for cell in exact.splitlines()[2].strip("|").split("|")]
-    assert cells[1:] == ["1,230", "400", "3.09 (3.09 to 3.09)", "> 2", "4", "77%", "12.3"]
-    assert "Goals missed here: none." in exact  # 10 is not more than 10
-    assert "Goals missed here: rendering." in loops and loops.endswith("2026-11-20.")
+    assert records(loops) == [
+        {
+            "work": "rendering",
+            "ratio (between)": "10 (10 to 10)",
+            "goal": "> 10",
+            "invlib": "50",
+            "notebook": "5",
+        }
+    ]
+    assert records(exact) == [
+        {
+            "work": "a training step",
+            "ratio (between)": "3.09 (3.09 to 3.09)",
+            "multiplications saved (times fewer)": "75% (4)",
+            "goal": "> 2",
+            "invlib": "1,230",
+            "plain": "400",
+            "ratio to notebook": "12.3",
+        }
+    ]
+    assert "Goals missed here: none." in exact
+    assert "Goals missed here: rendering." in loops  # 10 is not more than 10
+
+
+def test_the_machine_and_the_rounds_are_said(stored):
+    stored(summary.summary(report(kept(**ROW), kept(**ROW | {"work": "b", "rounds": 22}))))
+    said = pages.speed_machine()
+    assert said.startswith("Some Processor, ") and said.endswith("2026-11-20.")
+    assert "1 processes of 5 to 22 rounds each" in said
 
 
 def test_without_rows_the_page_says_so(stored, tmp_path, monkeypatch):
@@ -161,6 +184,7 @@ def test_without_rows_the_page_says_so(stored, tmp_path, monkeypatch):
     assert pages.speed_exact().startswith("Nothing was measured yet")
     monkeypatch.setattr(pages, "SPEED", tmp_path / "absent.json")
     assert pages.speed().startswith("Nothing was measured yet")
+    assert pages.speed_machine() == "Nothing was measured yet."
 
 
 def test_what_is_stored_has_the_format_that_is_written():

@@ -114,16 +114,64 @@ def test_a_table_says_how_its_study_is_drawn(toy, tmp_path):
 def test_status_counts_runs_and_failures(toy, finished):
     folder = finished / "toy" / "small"
     content = json.loads((folder / "plain-0.json").read_text())
-    content["rows"] = [{"failed": True, "attempts": [{}, {"outcome": "steps"}]}]
+    content["rows"] = [
+        {"failed": True, "attempts": [{"outcome": "diverged"}, {"outcome": "steps"}]},
+        {"failed": False, "attempts": [{"outcome": "steps"}, {"outcome": "target"}]},
+        {"failed": False, "attempts": [{"outcome": "steps"}]},
+    ]
     (folder / "plain-0.json").write_text(json.dumps(content))
     (folder / "plain-1.json").write_bytes(b"")
     (folder / "plain-2.json").unlink()
     (row,) = runs.status([toy.study], finished)  # smoke is not listed
     assert (row["study"], row["profile"], row["planned"], row["done"]) == ("toy", "small", 6, 4)
-    assert (row["measurements"], row["failed"], row["repeated"], row["capped"]) == (7, 1, 1, 1)
+    assert (row["measurements"], row["failed"], row["repeated"], row["capped"]) == (9, 1, 2, 2)
     assert row["missing"] == ["toy/small/plain-2"] and row["stale"] == []
     assert row["damaged"] == [str(finished / "toy" / "small" / "plain-1.json")]
     assert len(row["hardware"]) == 1 and len(row["dates"]) == 2 and row["needs"] == "nothing"
     toy.size = 5
     (row,) = runs.status([toy.study], finished)
-    assert row["done"] == 0 and len(row["stale"]) == 4 and row["dates"] == []
+    assert row["done"] == 0 and len(row["stale"]) == 4
+    assert row["dates"] == row["precision"] == row["hardware"] == []
+
+
+@dataclass(frozen=True)
+class Precise:
+    """Settings of a training."""
+
+    precision: str
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Settings of a training that may follow another."""
+
+    recipe: Precise
+    start: Precise | None = None
+
+
+@pytest.mark.parametrize(
+    ("settings", "row", "expected"),
+    [
+        (Taught(Precise("float32")), {"attempts": [{"precision": "float32"}]}, ["float32"]),
+        (Taught(Precise("float32")), {}, ["float32"]),
+        (Precise("bfloat16"), {}, ["bfloat16"]),
+        (
+            Taught(Precise("float32")),
+            {"attempts": [{"precision": "float32"}, {"precision": "bfloat16"}]},
+            ["bfloat16", "float32"],
+        ),
+        (Taught(Precise("float32"), Precise("float64")), {}, ["float32", "float64"]),
+        (
+            Taught(Precise("float32")),
+            {"attempts": [], "pretraining": {"precision": "float64"}},
+            ["float32", "float64"],
+        ),
+    ],
+)
+def test_status_lists_every_precision_asked_for_or_trained_at(
+    toy, tmp_path, settings, row, expected
+):
+    study = replace(toy.study, profiles={"small": runs.Profile({"plain": settings})})
+    store.save(RUN, [row], store.provenance(settings, 0.0, "2026-11-21"), tmp_path)
+    (found,) = runs.status([study], tmp_path)
+    assert (found["done"], found["precision"]) == (1, expected)

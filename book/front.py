@@ -1,0 +1,153 @@
+"""The front of the repository: README.md's picture, and the sentences that say what was found.
+
+``python -m book.front`` draws and writes both from stored results.
+"""
+
+import io
+import re
+import sys
+from collections.abc import Sequence
+
+import matplotlib
+import pandas as pd
+
+from book import build
+from invlib import claims, plots, runs
+from invlib.claims.summaries import _by_seed as by_seed
+from invlib.measure.statistics import interval
+from invlib.plots.accuracy import ENOUGH
+from invlib.plots.axes import PALETTE, new_axes
+from invlib.studies import study_of
+
+README = build.ROOT / "README.md"
+PICTURE = build.ROOT / "book" / "_static" / "found.svg"
+PART = re.compile(r"(?<=<!-- found -->\n).*?(?=<!-- end of found -->)", re.DOTALL)
+
+# For readers who do not know our names of conditions and profiles yet.
+WORDS = {
+    "vanilla": "no pretraining",
+    "bench": "a small VGG",
+    "squeezenet": "SqueezeNet from ImageNet weights",
+    "paper": "VGG16 at the paper's size",
+}
+
+
+def with_last_layer(rows: pd.DataFrame, last_layer: str) -> pd.DataFrame:
+    """One measurement for each seed, condition and set: the one with this last layer, or the only.
+
+    Args:
+        rows: measurements of ``imagenet``.
+        last_layer: ``kept`` or ``fresh``.
+    """
+    first = rows.assign(other=rows["last_layer"] != last_layer).sort_values("other", kind="stable")
+    return rows.loc[first.drop_duplicates(["seed", "condition", "set"]).index.sort_values()]
+
+
+def picture(rows: pd.DataFrame) -> str:
+    """What each network knows where it learnt and far away: SVG, the same bytes every time.
+
+    Args:
+        rows: measurements, one for each seed, condition and set.
+    """
+    conditions = _conditions(rows)
+    colours = {name: PALETTE[look.colour] for name, look in plots.looks(rows, "condition").items()}
+    with matplotlib.rc_context(
+        {
+            "svg.hashsalt": "invlib",
+            "svg.fonttype": "none",
+            "figure.constrained_layout.w_pad": 0.1,
+            "figure.constrained_layout.h_pad": 0.1,
+        }
+    ):
+        figure, ax = new_axes((7.2, 1.5 + 0.36 * len(conditions)))
+        for column, inside, where in (
+            ("control", "white", "at the place where it learnt them"),
+            ("far", None, "where no pixel is shared with that place"),
+        ):
+            for y, name in enumerate(conditions):
+                values = 100 * _by_seed(rows, name, column)
+                mean, *ends = interval(values)
+                ends = ends if len(values) >= ENOUGH else [values.min(), values.max()]
+                ax.plot(ends, [y, y], lw=2.5, color=colours[name])
+                ax.plot(mean, y, "o", ms=9, mew=2, color=colours[name], mfc=inside)
+            ax.plot([], [], "o", ms=9, mew=2, color="black", mfc=inside, label=where)
+        ax.axvline(0, color="black", lw=1, zorder=0)
+        ax.set_yticks(range(len(conditions)), conditions.values())
+        ax.tick_params(axis="y", length=0)
+        ax.set(xlim=(-12, 104), ylim=(len(conditions) - 0.5, -0.5))
+        ax.set_xlabel("normalised accuracy (%): 0 = chance, 100 = perfect")
+        ax.spines[["top", "right", "left"]].set_visible(False)
+        ax.set_title("Small scale: a small VGG, CIFAR-10 in place of ImageNet", fontsize=10)
+        figure.suptitle("A network learns items at one place. Does it know them elsewhere?")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None})
+    return drawn.getvalue()
+
+
+def found(rows: pd.DataFrame, verdicts: Sequence[claims.Verdict]) -> str:
+    """The picture and three sentences, as Markdown.
+
+    Args:
+        rows: measurements, one for each seed, condition and set.
+        verdicts: all of one claim.
+    """
+    conditions = _conditions(rows)
+    dots = "; ".join(
+        f"{words}, {round(100 * _by_seed(rows, name, 'control').mean())} % and "
+        f"{round(100 * _by_seed(rows, name, 'far').mean())} %"
+        for name, words in conditions.items()
+    )
+    far = {name: claims.overall(rows[rows.condition == name], "far") for name in conditions}
+    there = claims.overall(rows[rows.condition == "vanilla"], "control")
+    pretrained = "; ".join(f"{conditions[n]}, {far[n]}" for n in conditions if n != "vanilla")
+    claim = verdicts[0].claim
+    ran = [each for each in verdicts if each.verdict != claims.NOT_RUN]
+    held = sum(each.verdict == claims.HOLDS for each in ran)
+    return (
+        f"![Dots: what a network knows where it learnt the items, and where no pixel is shared "
+        f"with that place: {dots}.]({PICTURE.relative_to(README.parent).as_posix()})\n\n"
+        f"1. A small VGG with a flattened head that learnt items at one place knows {there} of "
+        f"them there, and {far['vanilla']} where no pixel is shared with that place.\n"
+        f"2. The same network knows there: {pretrained}.\n"
+        f"3. “{claim.sentence.rstrip('.')}” ({claim.source}) held in {held} of the {len(ran)} "
+        f"cases that were run, with {_scales(ran)}; not run: "
+        f"{_scales([each for each in verdicts if each not in ran])}.\n\n"
+        f"(Normalised accuracy: 0 % or less is chance, 100 % is perfect; mean over "
+        f"{rows.set.nunique()} sets of items, in square brackets the 95 % interval over "
+        f"{rows.seed.nunique()} seeds.)\n"
+    )
+
+
+def _conditions(rows: pd.DataFrame) -> dict[str, str]:
+    """The conditions in the order they are drawn, in words."""
+    labels = {name: look.label for name, look in plots.looks(rows, "condition").items()}
+    return {
+        name: WORDS.get(name, f"pretrained on {label.removesuffix(' (stand-in)')}")
+        for name, label in labels.items()
+    }
+
+
+def _by_seed(rows: pd.DataFrame, condition: str, column: str) -> pd.Series:
+    return by_seed(runs.passed(rows[rows.condition == condition]), column)
+
+
+def _scales(verdicts: Sequence[claims.Verdict]) -> str:
+    profiles = dict.fromkeys(each.case.profile for each in verdicts)
+    return " and ".join(WORDS.get(name, name) for name in profiles) or "none"
+
+
+def main() -> None:
+    """Draw the picture and write README's sentences."""
+    rows = runs.table(study_of("imagenet"), "bench")
+    if not len(rows):
+        sys.exit("book.front: README.md shows imagenet at bench, of which nothing is stored")
+    rows = with_last_layer(rows, "kept")
+    PICTURE.write_text(picture(rows), encoding="utf-8")
+    text = README.read_text(encoding="utf-8")
+    part = found(rows, list(claims.verdicts(claims.CLAIMS[:1])))
+    README.write_text(PART.sub(lambda _: part, text), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
