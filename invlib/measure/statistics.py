@@ -9,6 +9,9 @@ from invlib.data.canvas import Pair, PlaceError
 
 Map = NDArray[np.float64]
 
+ENOUGH = 5
+"""Repetitions of which an interval is said or drawn; of fewer the range, or each by itself."""
+
 
 def overlap_free(grid: Sequence[int], place: Pair, item: Pair) -> NDArray[np.bool_]:
     """Which places of a grid share no pixel with an item at ``place``: bool (rows, columns).

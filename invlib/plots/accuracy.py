@@ -1,6 +1,6 @@
 """Accuracies, in percent on the same scale throughout."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,14 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from invlib.claims import by_seed
 from invlib.data.canvas import Pair
 from invlib.measure.accuracy import Map, normalised_accuracy
-from invlib.measure.statistics import by_distance, interval
+from invlib.measure.statistics import ENOUGH, by_distance, interval, overlap_free
 from invlib.plots.axes import PALETTE, looks, new_axes, not_run, percent_axis
 from invlib.runs import passed
-
-ENOUGH = 5
-"""Networks of which an interval is drawn; fewer are drawn one by one."""
 
 
 def heatmap(accuracy: Map, grid: Sequence[int] | None = None, place: Pair | None = None) -> Figure:
@@ -42,8 +40,8 @@ def heatmap(accuracy: Map, grid: Sequence[int] | None = None, place: Pair | None
 def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
     """Normalised accuracy of each set and condition: the mean over its networks.
 
-    Five networks or more have the 95 % interval of their mean; of fewer each is a dot. Networks
-    that failed their control are crosses, and not in the mean.
+    ``ENOUGH`` networks or more have the 95 % interval of their mean; of fewer each is a dot.
+    Networks that failed their control are crosses, and not in the mean.
 
     Args:
         table: of a study, from ``runs.table``.
@@ -123,29 +121,61 @@ def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str 
 def distance(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -> Figure:
     """Normalised accuracy against the distance from the trained place, over all sets.
 
-    The line is the mean over seeds of the mean over sets, the band its 95 % interval; beyond the
-    dashed line no place shares a pixel with the trained one.
+    Lines are those of ``columns``; beyond the dashed line no place shares a pixel with the trained
+    one.
     """
+
+    def curve(accuracy: Map) -> tuple[NDArray[Any], NDArray[Any]]:
+        return by_distance(accuracy, grid, place, item / 4)
+
+    return _curves(table, curve, np.hypot(item, item), "distance from the trained place (px)")
+
+
+def columns(table: pd.DataFrame, grid: Sequence[int], place: Pair, item: int) -> Figure:
+    """Normalised accuracy by column, over all sets and the places far from the trained one.
+
+    Far are places that share no pixel with the trained one: in its own column those above and below
+    it. The line is the mean over sets of each set's mean, the band its 95 % interval over seeds; of
+    fewer than ``ENOUGH`` seeds each is a thin line. The dashed line is the trained column.
+    """
+    far = overlap_free(grid, place, (item, item))
+    some = far.any(axis=0)
+
+    def curve(accuracy: Map) -> tuple[NDArray[Any], NDArray[Any]]:
+        mean = (accuracy * far).sum(axis=0)[some] / far.sum(axis=0)[some]
+        return np.asarray(grid)[some], mean
+
+    return _curves(table, curve, place[1], "column of the item (px)")
+
+
+def _curves(
+    table: pd.DataFrame,
+    curve: Callable[[Map], tuple[NDArray[Any], NDArray[Any]]],
+    dashed: float,
+    words: str,
+) -> Figure:
+    """A line for each condition: what ``curve`` makes of a network's normalised map."""
     figure, ax = new_axes((6.4, 3.6))
     table = passed(table)
     if not len(table):
         return not_run(figure)
     for condition, look in looks(table, "condition").items():
-        curves = []
-        for _, rows in table[table.condition == condition].groupby("seed"):
-            each = [
-                by_distance(normalised_accuracy(row.map, row.classes), grid, place, item / 4)
-                for row in rows.itertuples()
-            ]
-            curves.append(np.mean([accuracy for _, accuracy in each], axis=0))
-        mean, low, high = 100 * np.transpose([interval(v) for v in np.transpose(curves)])
-        x = each[0][0]
-        ax.plot(x, mean, color=PALETTE[look.colour], label=look.label, marker=".")
-        ax.fill_between(x, low, high, color=PALETTE[look.colour], alpha=0.25, lw=0)
-    ax.axvline(np.hypot(item, item), color="grey", ls="--", lw=1)
+        rows = table[table.condition == condition]
+        each = [curve(normalised_accuracy(row.map, row.classes)) for row in rows.itertuples()]
+        seeds = 100 * np.stack(
+            [by_seed(rows.assign(y=y), "y") for y in np.transpose([y for _, y in each])]
+        )
+        x, colour = each[0][0], PALETTE[look.colour]
+        ax.plot(x, seeds.mean(axis=1), color=colour, label=look.label, marker=".")
+        if seeds.shape[1] >= ENOUGH:
+            _, low, high = np.transpose([interval(values) for values in seeds])
+            ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+        else:
+            ax.plot(x, seeds, color=colour, lw=0.6)
+    ax.axvline(dashed, color="grey", ls="--", lw=1)
     percent_axis(ax)
-    ax.set(xlabel="distance from the trained place (px)")
-    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
+    ax.set(xlabel=words)
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
     return figure
 
 

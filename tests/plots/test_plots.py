@@ -135,7 +135,49 @@ def test_a_curve_is_the_mean_over_seeds_of_the_mean_over_sets():
     assert lines["mine"].get_color() == PALETTE[0]
 
 
+def test_a_failed_network_moves_no_curve_of_the_others():
+    frame = table(("mine",), ("cats", "dogs"))  # cats 0 and 2 %, dogs 1 and 3 %
+    frame.loc[(frame.set == "cats") & (frame.seed == 1), "failed"] = True
+    (ax,) = plots.distance(frame, GRID, (5, 0), 6).axes
+    lines = {line.get_label(): line for line in ax.lines}
+    # Cats 0 %, dogs 2 %, so 1 % of which chance is 50 %.
+    assert np.allclose(lines["mine"].get_ydata(), 100 * (2 * 0.01 - 1))
+
+
+def test_few_seeds_are_thin_lines_and_five_a_band():
+    few = table(("mine",), ("cats",))
+    (ax,) = plots.distance(few, GRID, (5, 0), 6).axes
+    thin = [line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 0.6]
+    assert thin == pytest.approx([100 * (2 * 0 - 1), 100 * (2 * 0.01 - 1)])
+    assert not ax.collections
+    enough = pd.concat([few.assign(seed=few.seed + 2 * i) for i in range(3)])
+    (ax,) = plots.distance(enough[enough.seed < 5], GRID, (5, 0), 6).axes
+    assert not [line for line in ax.lines if line.get_linewidth() == 0.6]
+    (band,) = ax.collections
+    # -100, -98, -100, -98, -100: mean -99.2; t is 2.776, the standard error 0.4899.
+    low, high = band.get_paths()[0].get_extents().intervaly
+    assert (low, high) == (pytest.approx(-100.56, abs=1e-2), pytest.approx(-97.84, abs=1e-2))
+
+
+def test_columns_leave_out_what_overlaps_the_trained_place():
+    frame = table(("mine",), ("cats",))
+    known = 0.5 + 0.1 * np.arange(5) + np.array([0.05, 0, 0, 0, 0.05])[:, None]
+    frame["map"] = [known, known]
+    (ax,) = plots.columns(frame, GRID, (5, 0), 5).axes
+    (line,) = (line for line in ax.lines if line.get_label() == "mine")
+    assert line.get_xdata().tolist() == list(GRID)
+    # Columns 0 and 3 are far in the first and the last row only, the others in all five.
+    assert line.get_ydata().tolist() == pytest.approx([10, 30, 44, 64, 84])
+    # An item of 6 px overlaps the trained one in every row of the columns 0, 3 and 5.
+    (ax,) = plots.columns(frame, GRID, (5, 0), 6).axes
+    (line,) = (line for line in ax.lines if line.get_label() == "mine")
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == (
+        [7, 10], pytest.approx([64, 84])
+    )  # fmt: skip
+
+
 def test_nothing_to_draw_says_so():
     empty = table(("mine",), ("cats",)).iloc[:0]
-    for figure in (plots.bars(empty), plots.distance(empty, GRID, (5, 0), 6)):
+    drawings = (plots.distance, plots.columns)
+    for figure in (plots.bars(empty), *(draw(empty, GRID, (5, 0), 6) for draw in drawings)):
         assert [text.get_text() for text in figure.axes[0].texts] == ["not run here"]
