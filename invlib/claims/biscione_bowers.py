@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from invlib.claims.frame import DIRECTION, FAILS, HOLDS, Case, Claim
-from invlib.claims.summaries import behind, overall, percent
+from invlib.claims.summaries import behind, overall
 from invlib.runs import passed
 
 
@@ -19,8 +19,8 @@ def _everywhere(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     if not len(canvas):
         return FAILS, "no training passed its control"
     measured = (
-        f"{overall(rows, 'canvas')} of the canvas, least {_in_set(rows, 'canvas', canvas.idxmin())}"
-        f"; {_behind(rows)}"
+        f"{overall(rows, 'canvas')} of the canvas, least {_of(canvas, canvas.idxmin())}; "
+        f"{_behind(rows)}"
     )
     complete = set(rows.set) == set(canvas.index)
     if complete and canvas.min() >= 0.9:
@@ -34,8 +34,8 @@ def _only_there(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     if not len(far):
         return FAILS, "no training passed its control"
     measured = (
-        f"{overall(rows, 'far')} far away, most {_in_set(rows, 'far', far.idxmax())}; at the "
-        f"trained place least {_in_set(rows, 'control', there.idxmin())}; {_behind(rows)}"
+        f"{overall(rows, 'far')} far away, most {_of(far, far.idxmax())}; at the trained place "
+        f"least {_of(there, there.idxmin())}; {_behind(rows)}"
     )
     if far.max() > 0.25 or set(rows.set) != set(far.index):
         return FAILS, measured
@@ -46,9 +46,8 @@ def _means(rows: pd.DataFrame, column: str) -> pd.Series:
     return passed(rows).groupby("set", sort=False)[column].mean()
 
 
-def _in_set(rows: pd.DataFrame, column: str, name: str) -> str:
-    values = passed(rows).loc[lambda row: row.set == name, column]
-    return f"{percent(values)} in {name}"
+def _of(means: pd.Series, name: str) -> str:
+    return f"{100 * means[name]:z.1f} % ({name})"
 
 
 def _behind(rows: pd.DataFrame) -> str:
@@ -56,7 +55,7 @@ def _behind(rows: pd.DataFrame) -> str:
     return behind(rows) + (f", {failed} more failed their control" if failed else "")
 
 
-_STAND_IN = "stand-in for ImageNet: "
+_STAND_IN = "stand-in: "
 
 C1 = Claim(
     "C1",

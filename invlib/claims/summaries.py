@@ -44,11 +44,11 @@ def percent(values: ArrayLike, unit: str = "%") -> str:
     fractions = np.asarray(values, dtype=np.float64)
     mean, low, high = (100 * value for value in interval(fractions))
     if len(fractions) >= ENOUGH:
-        return f"{mean:.1f} {unit} [{low:.1f}, {high:.1f}]"
+        return f"{mean:z.1f} {unit} [{low:z.1f}, {high:z.1f}]"
     if len(fractions) == 1:
-        return f"{mean:.1f} {unit} (one seed)"
+        return f"{mean:z.1f} {unit} (one seed)"
     low, high = 100 * fractions.min(), 100 * fractions.max()
-    return f"{mean:.1f} {unit} ({len(fractions)} seeds: {low:.1f} to {high:.1f})"
+    return f"{mean:z.1f} {unit} ({len(fractions)} seeds: {low:z.1f} to {high:z.1f})"
 
 
 def overall(rows: pd.DataFrame, column: str) -> str:
@@ -60,7 +60,7 @@ def overall(rows: pd.DataFrame, column: str) -> str:
 def median(rows: pd.DataFrame, column: str) -> str:
     """Median over the sets of each set's mean, in percent; no single set carries it."""
     by_set = passed(rows).groupby("set")[column].mean()
-    return f"{100 * by_set.median():.1f} %" if len(by_set) else NOT_RUN
+    return f"{100 * by_set.median():z.1f} %" if len(by_set) else NOT_RUN
 
 
 def gap(rows: pd.DataFrame, column: str, condition: str, other: str) -> str:

@@ -1,6 +1,7 @@
 """Accuracies, in percent on the same scale throughout."""
 
 from collections.abc import Callable, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -111,7 +112,7 @@ def heatmaps(table: pd.DataFrame, grid: Sequence[int], place: Pair, column: str 
             if row == 0:
                 ax.set_title(sets[name].label, fontsize=10)
             ax.set(xticks=(grid[0], grid[-1]), yticks=(grid[0], grid[-1]))
-        axes[row, 0].set_ylabel(_broken(conditions[condition].label), fontsize=9)
+        axes[row, 0].set_ylabel(fill(conditions[condition].label, 16), fontsize=9)
     figure.tight_layout()
     figure.colorbar(mesh, ax=axes, label="accuracy (%)", fraction=0.025, pad=0.02)
     plt.close(figure)
@@ -199,8 +200,3 @@ def _edges(axis: NDArray[Any]) -> NDArray[Any]:
 
 def _interval(values: Any) -> tuple[float, float]:
     return interval(values)[1:] if len(values) >= ENOUGH else (np.nan, np.nan)
-
-
-def _broken(words: str) -> str:
-    middle = words.find(" ", len(words) // 2 - 2)
-    return words if len(words) < 16 or middle < 0 else f"{words[:middle]}\n{words[middle + 1 :]}"

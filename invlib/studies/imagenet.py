@@ -26,9 +26,13 @@ from invlib.training import Recipe
 
 LOOKS = {
     "vanilla": Look("vanilla", 7),
+    # With the last layer kept where there is one to keep, and always fresh.
     "natural-places": Look("CIFAR-10 at random places (stand-in)", 0, "//"),
-    "natural-crops": Look("CIFAR-10 in random crops (stand-in)", 1, ".."),
+    "natural-places, fresh": Look("random places, fresh last layer", 0),
     "natural-fixed": Look("CIFAR-10 at the trained place (stand-in)", 8, "oo"),
+    "natural-fixed, fresh": Look("trained place, fresh last layer", 8),
+    "natural-crops": Look("CIFAR-10 in random crops (stand-in)", 1, ".."),
+    "natural-crops, fresh": Look("random crops, fresh last layer", 1),
     "imagenet": Look("ImageNet", 2, "\\\\"),
     "vanilla-flat": Look("vanilla, flattened head", 5, "xx"),
     "imagenet-flat": Look("ImageNet, flattened head", 4, "++"),
@@ -167,17 +171,22 @@ def stimuli(settings: Settings) -> list[ItemSet]:
 
 
 def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
-    """Both augmentations of the stand-ins for ImageNet, and images to show them on.
+    """The augmentations of the stand-ins for ImageNet, and images to show them on.
 
     Those of the small scale where the profile has none; the images are drawings, under a name that
     says so, where the data root has not the natural ones.
     """
     stand_ins = profile if "natural-places" in profile.conditions else BENCH
+    words = {
+        "natural-places": "random\nplaces",
+        "natural-fixed": "the trained\nplace",
+        "natural-crops": "random\ncrops",
+    }
     drawn = {}
-    for name, words in (("natural-places", "random places"), ("natural-crops", "random crops")):
+    for name, each in words.items():
         settings = stand_ins.conditions[name]
         canvas = Canvas(settings.canvas, settings.item)
-        drawn[words] = settings.start.augmentation.on(canvas)
+        drawn[each] = settings.start.augmentation.on(canvas)
     try:
         images = load("cifar10")
     except DataError:
