@@ -27,11 +27,11 @@ from invlib.training import Recipe
 LOOKS = {
     "vanilla": Look("vanilla", 7),
     # With the last layer kept where there is one to keep, and always fresh.
-    "natural-places": Look("CIFAR-10 at random places (stand-in)", 0, "//"),
+    "natural-places": Look("CIFAR-10 at random places", 0, "//"),
     "natural-places, fresh": Look("random places, fresh last layer", 0),
-    "natural-fixed": Look("CIFAR-10 at the trained place (stand-in)", 8, "oo"),
+    "natural-fixed": Look("CIFAR-10 at the trained place", 8, "oo"),
     "natural-fixed, fresh": Look("trained place, fresh last layer", 8),
-    "natural-crops": Look("CIFAR-10 in random crops (stand-in)", 1, ".."),
+    "natural-crops": Look("CIFAR-10 in random crops", 1, ".."),
     "natural-crops, fresh": Look("random crops, fresh last layer", 1),
     "imagenet": Look("ImageNet", 2, "\\\\"),
     "vanilla-flat": Look("vanilla, flattened head", 5, "xx"),

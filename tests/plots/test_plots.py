@@ -42,7 +42,7 @@ def drawn(figure):
 def test_bars_are_in_the_studys_order_under_its_words():
     frame = table(("natural-crops", "vanilla"), ("mnist", "kmnist"), LOOKS)
     legend, ticks, heights = drawn(plots.bars(frame))
-    assert legend == ["vanilla", "CIFAR-10 in random crops (stand-in)"]
+    assert legend == ["vanilla", "CIFAR-10 in random crops"]
     assert ticks == ["KMNIST", "MNIST"]
     # Rows: crops-mnist 0, crops-kmnist 1, vanilla-mnist 2, vanilla-kmnist 3 %; seed 1: 4 more.
     assert heights == [[5.0, 4.0], [3.0, 2.0]]
