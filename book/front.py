@@ -13,10 +13,9 @@ import pandas as pd
 
 from book import build
 from invlib import claims, plots, runs
-from invlib.claims.summaries import _by_seed as by_seed
-from invlib.measure.statistics import interval
-from invlib.plots.accuracy import ENOUGH
-from invlib.plots.axes import PALETTE, new_axes
+from invlib.measure.drawing import new_axes
+from invlib.measure.statistics import ENOUGH, interval
+from invlib.plots.axes import PALETTE
 from invlib.studies import study_of
 
 README = build.ROOT / "README.md"
@@ -30,17 +29,6 @@ WORDS = {
     "squeezenet": "SqueezeNet from ImageNet weights",
     "paper": "VGG16 at the paper's size",
 }
-
-
-def with_last_layer(rows: pd.DataFrame, last_layer: str) -> pd.DataFrame:
-    """One measurement for each seed, condition and set: the one with this last layer, or the only.
-
-    Args:
-        rows: measurements of ``imagenet``.
-        last_layer: ``kept`` or ``fresh``.
-    """
-    first = rows.assign(other=rows["last_layer"] != last_layer).sort_values("other", kind="stable")
-    return rows.loc[first.drop_duplicates(["seed", "condition", "set"]).index.sort_values()]
 
 
 def picture(rows: pd.DataFrame) -> str:
@@ -129,7 +117,7 @@ def _conditions(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _by_seed(rows: pd.DataFrame, condition: str, column: str) -> pd.Series:
-    return by_seed(runs.passed(rows[rows.condition == condition]), column)
+    return claims.by_seed(runs.passed(rows[rows.condition == condition]), column)
 
 
 def _scales(verdicts: Sequence[claims.Verdict]) -> str:
@@ -142,7 +130,7 @@ def main() -> None:
     rows = runs.table(study_of("imagenet"), "bench")
     if not len(rows):
         sys.exit("book.front: README.md shows imagenet at bench, of which nothing is stored")
-    rows = with_last_layer(rows, "kept")
+    rows = claims.with_last_layer(rows, "kept")
     PICTURE.write_text(picture(rows), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
     part = found(rows, list(claims.verdicts(claims.CLAIMS[:1])))

@@ -1,7 +1,7 @@
 """Biscione & Bowers 2020, "Learning Translation Invariance in CNNs": what it claims.
 
 The paper gives no accuracy as a number in the text, so the rules are ours. They were frozen before
-the first full run.
+the first full run, but for the level "in direction" of C2, which they did not have.
 """
 
 from collections.abc import Mapping
@@ -9,51 +9,53 @@ from collections.abc import Mapping
 import pandas as pd
 
 from invlib.claims.frame import DIRECTION, FAILS, HOLDS, Case, Claim
-from invlib.claims.summaries import behind, overall, percent, summary
+from invlib.claims.summaries import behind, overall
+from invlib.runs import passed
 
 
 def _everywhere(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     rows = tables["imagenet"]
-    each = summary(rows, "canvas")
-    if not len(each):
+    canvas = _means(rows, "canvas")
+    if not len(canvas):
         return FAILS, "no training passed its control"
-    least = each["mean"].min()
     measured = (
-        f"{behind(rows)}: canvas accuracy {overall(rows, 'canvas')} on average, least "
-        f"{_extreme(each, 'idxmin')}{_failed(rows)}"
+        f"{overall(rows, 'canvas')} of the canvas, least {_of(canvas, canvas.idxmin())}; "
+        f"{_behind(rows)}"
     )
-    complete = set(rows.set) == set(each.index)
-    if complete and least >= 0.9:
+    complete = set(rows.set) == set(canvas.index)
+    if complete and canvas.min() >= 0.9:
         return HOLDS, measured
-    return (DIRECTION if complete and least >= 0.7 else FAILS), measured
+    return (DIRECTION if complete and canvas.min() >= 0.7 else FAILS), measured
 
 
 def _only_there(tables: Mapping[str, pd.DataFrame]) -> tuple[str, str]:
     rows = tables["imagenet"]
-    far, there = summary(rows, "far"), summary(rows, "control")
+    far, there = _means(rows, "far"), _means(rows, "control")
     if not len(far):
         return FAILS, "no training passed its control"
     measured = (
-        f"{behind(rows)}: far from the trained place {overall(rows, 'far')} on average, most "
-        f"{_extreme(far, 'idxmax')}; at the trained place least {_extreme(there, 'idxmin')}"
-        f"{_failed(rows)}"
+        f"{overall(rows, 'far')} far away, most {_of(far, far.idxmax())}; at the trained place "
+        f"least {_of(there, there.idxmin())}; {_behind(rows)}"
     )
-    if far["mean"].max() > 0.25 or set(rows.set) != set(far.index):
+    if far.max() > 0.25 or set(rows.set) != set(far.index):
         return FAILS, measured
-    return (HOLDS if there["mean"].min() >= 0.9 else DIRECTION), measured
+    return (HOLDS if there.min() >= 0.9 else DIRECTION), measured
 
 
-def _failed(rows: pd.DataFrame) -> str:
-    count = int(rows.failed.sum())
-    return f"; {count} of {len(rows)} trainings failed their control" if count else ""
+def _means(rows: pd.DataFrame, column: str) -> pd.Series:
+    return passed(rows).groupby("set", sort=False)[column].mean()
 
 
-def _extreme(each: pd.DataFrame, which: str) -> str:
-    row = each.loc[getattr(each["mean"], which)()]
-    return f"{percent(row['mean'], row.low, row.high)} ({row.name})"
+def _of(means: pd.Series, name: str) -> str:
+    return f"{100 * means[name]:z.1f} % ({name})"
 
 
-_STAND_IN = "stand-in for ImageNet; "
+def _behind(rows: pd.DataFrame) -> str:
+    failed = int(rows.failed.sum())
+    return behind(rows) + (f", {failed} more failed their control" if failed else "")
+
+
+_STAND_IN = "stand-in: "
 
 C1 = Claim(
     "C1",
@@ -62,8 +64,10 @@ C1 = Claim(
     "normalised canvas accuracy at least 90 % for every set (in direction: 70 %)",
     _everywhere,
     (
-        Case("bench", {"imagenet": ("natural-places",)}, _STAND_IN),
-        Case("bench", {"imagenet": ("natural-crops",)}, _STAND_IN),
+        Case("bench", {"imagenet": ("natural-places",)}, _STAND_IN, "kept"),
+        Case("bench", {"imagenet": ("natural-places",)}, _STAND_IN, "fresh"),
+        Case("bench", {"imagenet": ("natural-crops",)}, _STAND_IN, "kept"),
+        Case("bench", {"imagenet": ("natural-crops",)}, _STAND_IN, "fresh"),
         Case("squeezenet", {"imagenet": ("imagenet",)}),
         Case("squeezenet", {"imagenet": ("imagenet-flat",)}),
         Case("paper", {"imagenet": ("imagenet",)}),
@@ -74,7 +78,8 @@ C2 = Claim(
     "Biscione & Bowers 2020, sec. 2.2",
     "A network without pretraining knows them at the trained place only.",
     "for every set, at most 25 % at places that share no pixel with the trained one, and at "
-    "least 90 % at the trained place (in direction: the positive control is passed)",
+    "least 90 % at the trained place (in direction: the positive control is passed; the rules "
+    "written down before the runs do not have this level)",
     _only_there,
     (
         Case("bench", {"imagenet": ("vanilla",)}),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from invlib import runs
-from invlib.claims.summaries import NOT_RUN
+from invlib.claims.summaries import NOT_RUN, with_last_layer
 from invlib.studies import study_of
 
 HOLDS = "holds"
@@ -24,16 +24,19 @@ class Case:
         profile: the scale; scales are never mixed.
         needs: study -> the conditions whose measurements it compares.
         remark: stands before what was measured.
+        last_layer: which networks, see ``with_last_layer``; empty: there is one way only.
     """
 
     profile: str
     needs: Mapping[str, tuple[str, ...]]
     remark: str = ""
+    last_layer: str = ""
 
     @property
     def conditions(self) -> str:
-        """The conditions in words."""
-        return ", ".join(name for names in self.needs.values() for name in names)
+        """The conditions in words, and which last layer."""
+        names = [name for names in self.needs.values() for name in names]
+        return ", ".join(names + [f"last layer {self.last_layer}"] * bool(self.last_layer))
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def _verdict(claim: Claim, case: Case, root: str | Path | None) -> Verdict:
         study = study_of(name)
         planned = study.profile(case.profile)
         every = runs.table(study, case.profile, root)
+        if case.last_layer:
+            every = with_last_layer(every, case.last_layer)
         tables[name] = every[every.condition.isin(conditions)]
         found = [int(every[every.condition == each].seed.nunique()) for each in conditions]
         seeds += [(count, planned.seeds) for count in found]

@@ -1,53 +1,74 @@
-"""Measurements in words: means over sets and networks with their intervals over seeds."""
+"""Measurements in words: means over sets and networks with what the seeds leave open."""
 
-import math
-
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from invlib.measure.statistics import interval
+from invlib.measure.statistics import ENOUGH, interval
 from invlib.runs import passed
 
 NOT_RUN = "not run"
 
 
-def summary(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean and 95 % interval over the seeds of each set, of the runs that passed their control.
+def with_last_layer(rows: pd.DataFrame, last_layer: str) -> pd.DataFrame:
+    """One measurement for each seed, condition and set, where some were taught in two ways.
 
-    Returns:
-        A frame indexed by set, in the order of the rows: mean, low, high (fractions), seeds.
+    Args:
+        rows: measurements of ``studies.procedure``.
+        last_layer: ``kept``, the rule of the authors' code: the last layer of the pretraining
+            where that had as many classes, else a fresh one; or ``fresh`` everywhere.
+
+    Raises:
+        ValueError: when it is another word.
     """
-    return pd.DataFrame(
-        {
-            name: [*interval(group[column]), len(group)]
-            for name, group in passed(rows).groupby("set", sort=False)
-        },
-        index=["mean", "low", "high", "seeds"],
-    ).T
+    if last_layer not in ("kept", "fresh"):
+        raise ValueError(f"expected last_layer 'kept' or 'fresh', got {last_layer!r}")
+    kept = rows["last_layer"] == "kept"
+    if last_layer == "fresh":
+        return rows[~kept]
+    return rows[
+        kept == kept.groupby([rows[name] for name in ("seed", "condition", "set")]).transform("any")
+    ]
 
 
-def percent(mean: float, low: float, high: float) -> str:
-    """A fraction with its interval in percent; one seed has no interval.
+def percent(values: ArrayLike, unit: str = "%") -> str:
+    """The mean over seeds of fractions in percent, with its 95 % interval, or of few the range.
 
-    >>> percent(0.5, 0.25, 0.75)
-    '50.0 % [25.0, 75.0]'
+    >>> percent([0.1, 0.2, 0.3, 0.2, 0.2])
+    '20.0 % [11.2, 28.8]'
+    >>> percent([0.1, 0.2])
+    '15.0 % (2 seeds: 10.0 to 20.0)'
+    >>> percent([0.1])
+    '10.0 % (one seed)'
     """
-    if math.isnan(low):
-        return f"{100 * mean:.1f} % [one seed]"
-    return f"{100 * mean:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    fractions = np.asarray(values, dtype=np.float64)
+    mean, low, high = (100 * value for value in interval(fractions))
+    if len(fractions) >= ENOUGH:
+        return f"{mean:z.1f} {unit} [{low:z.1f}, {high:z.1f}]"
+    if len(fractions) == 1:
+        return f"{mean:z.1f} {unit} (one seed)"
+    low, high = 100 * fractions.min(), 100 * fractions.max()
+    return f"{mean:z.1f} {unit} ({len(fractions)} seeds: {low:z.1f} to {high:z.1f})"
 
 
 def overall(rows: pd.DataFrame, column: str) -> str:
-    """Mean over the sets of each set's mean, with the 95 % interval over seeds, in percent."""
-    by_seed = _by_seed(passed(rows), column)
-    return percent(*interval(by_seed)) if len(by_seed) else NOT_RUN
+    """Mean over the sets of each set's mean, with what the seeds leave open, in percent."""
+    rows = passed(rows)
+    return percent(by_seed(rows, column)) if len(rows) else NOT_RUN
+
+
+def median(rows: pd.DataFrame, column: str) -> str:
+    """Median over the sets of each set's mean, in percent; no single set carries it."""
+    by_set = passed(rows).groupby("set")[column].mean()
+    return f"{100 * by_set.median():z.1f} %" if len(by_set) else NOT_RUN
 
 
 def gap(rows: pd.DataFrame, column: str, condition: str, other: str) -> str:
-    """The difference of two conditions over the sets and seeds they share, with its interval."""
+    """The difference of two conditions over the sets and seeds they share, in percentage points."""
     both = passed(rows).pivot_table(column, ["seed", "set"], "condition")
     shared = both.reindex(columns=[condition, other]).dropna()
-    by_seed = _by_seed((shared[condition] - shared[other]).rename("gap").reset_index(), "gap")
-    return percent(*interval(by_seed)) if len(by_seed) else NOT_RUN
+    apart = (shared[condition] - shared[other]).rename("gap").reset_index()
+    return percent(by_seed(apart, "gap"), "points") if len(apart) else NOT_RUN
 
 
 def behind(rows: pd.DataFrame) -> str:
@@ -56,7 +77,7 @@ def behind(rows: pd.DataFrame) -> str:
     return f"{len(rows)} networks, {rows.set.nunique()} sets"
 
 
-def _by_seed(rows: pd.DataFrame, column: str) -> pd.Series:
+def by_seed(rows: pd.DataFrame, column: str) -> pd.Series:
     """The mean over sets at each seed, as if every seed had every set.
 
     A set that a seed lacks (its network failed) must not make that seed look better or worse: what

@@ -129,6 +129,17 @@ class AccuracyMap(_Map):
         ]
         return mean[0], mean[1]
 
+    def by_column(self) -> tuple[Values, Values]:
+        """Mean normalised accuracy in each column, over the places far from the trained one.
+
+        Returns:
+            The columns in pixels that have such a place, and the mean of each.
+        """
+        far = self.overlap_free
+        some = far.any(axis=0)
+        mean = (self.normalised * far).sum(axis=0)[some] / far.sum(axis=0)[some]
+        return np.asarray(self.columns, dtype=np.float64)[some], mean
+
     def report(self) -> str:
         """Three lines: what it is of, accuracy there and everywhere, accuracy far away."""
         places, far = self.values.size, int(self.overlap_free.sum())

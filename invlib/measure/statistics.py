@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+ENOUGH = 5
+"""Repetitions of which an interval is said or drawn; of fewer the range, or each by itself."""
+
 
 def normalised_accuracy(accuracy: ArrayLike, classes: int) -> NDArray[np.float64]:
     """Accuracy on a scale where chance is 0 and perfect is 1; not clipped, so it may be negative.

@@ -1,6 +1,8 @@
 """Accuracies, in percent on the same scale throughout."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,20 +12,19 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from invlib.claims import by_seed
 from invlib.measure.drawing import draw_accuracy, new_axes
-from invlib.measure.statistics import interval
+from invlib.measure.maps import AccuracyMap, Values
+from invlib.measure.statistics import ENOUGH, interval
 from invlib.plots.axes import PALETTE, looks, not_run, percent_axis
 from invlib.runs import passed
-
-ENOUGH = 5
-"""Networks of which an interval is drawn; fewer are drawn one by one."""
 
 
 def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
     """Normalised accuracy of each set and condition: the mean over its networks.
 
-    Five networks or more have the 95 % interval of their mean; of fewer each is a dot. Networks
-    that failed their control are crosses, and not in the mean.
+    ``ENOUGH`` networks or more have the 95 % interval of their mean; of fewer each is a dot.
+    Networks that failed their control are crosses, and not in the mean.
 
     Args:
         table: of a study, from ``runs.table``.
@@ -99,7 +100,7 @@ def heatmaps(table: pd.DataFrame, column: str = "map") -> Figure:
                 ax.tick_params(length=0, labelleft=False, labelbottom=False)
             if row == 0:
                 ax.set_title(sets[name].label, fontsize=10)
-        axes[row, 0].set_ylabel(_broken(conditions[condition].label), fontsize=9)
+        axes[row, 0].set_ylabel(fill(conditions[condition].label, 16), fontsize=9)
     figure.tight_layout()
     figure.colorbar(mesh, ax=axes, label="accuracy (%)", fraction=0.025, pad=0.02)
     plt.close(figure)
@@ -109,36 +110,66 @@ def heatmaps(table: pd.DataFrame, column: str = "map") -> Figure:
 def distance(table: pd.DataFrame) -> Figure:
     """Normalised accuracy against the distance from the trained place, over all sets.
 
-    The line is the mean over seeds of the mean over sets, the band its 95 % interval; beyond the
-    dashed line no place shares a pixel with the trained one.
+    Lines are those of ``columns``; beyond the dashed line no place shares a pixel with the trained
+    one.
 
     Args:
         table: of a study, from ``runs.table``, or from ``compare``, with maps of one grid.
     """
+
+    def curve(accuracy: AccuracyMap) -> tuple[Values, Values]:
+        return accuracy.by_distance(accuracy.item[0] / 4)
+
+    return _curves(
+        table, curve, lambda one: np.hypot(*one.item), "distance from the trained place (px)"
+    )
+
+
+def columns(table: pd.DataFrame) -> Figure:
+    """Normalised accuracy by column, over all sets and the places far from the trained one.
+
+    Far are places that share no pixel with the trained one: in its own column those above and below
+    it. The line is the mean over sets of each set's mean, the band its 95 % interval over seeds; of
+    fewer than ``ENOUGH`` seeds each is a thin line. The dashed line is the trained column.
+
+    Args:
+        table: as for ``distance``.
+    """
+    return _curves(
+        table, AccuracyMap.by_column, lambda one: one.place[1], "column of the item (px)"
+    )
+
+
+def _curves(
+    table: pd.DataFrame,
+    curve: Callable[[AccuracyMap], tuple[Values, Values]],
+    dashed: Callable[[AccuracyMap], float],
+    words: str,
+) -> Figure:
+    """A line for each condition: what ``curve`` makes of a network's map."""
     figure, ax = new_axes((6.4, 3.6))
     table = passed(table)
     if not len(table):
         return not_run(figure)
     for condition, look in looks(table, "condition").items():
-        curves = []
-        for _, rows in table[table.condition == condition].groupby("seed"):
-            each = [one.by_distance(one.item[0] / 4) for one in rows["map"]]
-            curves.append(np.mean([accuracy for _, accuracy in each], axis=0))
-        mean, low, high = 100 * np.transpose([interval(v) for v in np.transpose(curves)])
-        x = each[0][0]
-        ax.plot(x, mean, color=PALETTE[look.colour], label=look.label, marker=".")
-        ax.fill_between(x, low, high, color=PALETTE[look.colour], alpha=0.25, lw=0)
-    ax.axvline(np.hypot(*table["map"].iloc[0].item), color="grey", ls="--", lw=1)
+        rows = table[table.condition == condition]
+        each = [curve(one) for one in rows["map"]]
+        seeds = 100 * np.stack(
+            [by_seed(rows.assign(y=y), "y") for y in np.transpose([y for _, y in each])]
+        )
+        x, colour = each[0][0], PALETTE[look.colour]
+        ax.plot(x, seeds.mean(axis=1), color=colour, label=look.label, marker=".")
+        if seeds.shape[1] >= ENOUGH:
+            _, low, high = np.transpose([interval(values) for values in seeds])
+            ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
+        else:
+            ax.plot(x, seeds, color=colour, lw=0.6)
+    ax.axvline(dashed(table["map"].iloc[0]), color="grey", ls="--", lw=1)
     percent_axis(ax)
-    ax.set(xlabel="distance from the trained place (px)")
-    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=9)
+    ax.set(xlabel=words)
+    ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
     return figure
 
 
 def _interval(values: Any) -> tuple[float, float]:
     return interval(values)[1:] if len(values) >= ENOUGH else (np.nan, np.nan)
-
-
-def _broken(words: str) -> str:
-    middle = words.find(" ", len(words) // 2 - 2)
-    return words if len(words) < 16 or middle < 0 else f"{words[:middle]}\n{words[middle + 1 :]}"

@@ -27,9 +27,13 @@ from invlib.training import Recipe
 
 LOOKS = {
     "vanilla": Look("vanilla", 7),
-    "natural-places": Look("CIFAR-10 at random places (stand-in)", 0, "//"),
-    "natural-crops": Look("CIFAR-10 in random crops (stand-in)", 1, ".."),
-    "natural-fixed": Look("CIFAR-10 at the trained place (stand-in)", 8, "oo"),
+    # With the last layer kept where there is one to keep, and always fresh.
+    "natural-places": Look("CIFAR-10 at random places", 0, "//"),
+    "natural-places, fresh": Look("random places, fresh last layer", 0),
+    "natural-fixed": Look("CIFAR-10 at the trained place", 8, "oo"),
+    "natural-fixed, fresh": Look("trained place, fresh last layer", 8),
+    "natural-crops": Look("CIFAR-10 in random crops", 1, ".."),
+    "natural-crops, fresh": Look("random crops, fresh last layer", 1),
     "imagenet": Look("ImageNet", 2, "\\\\"),
     "vanilla-flat": Look("vanilla, flattened head", 5, "xx"),
     "imagenet-flat": Look("ImageNet, flattened head", 4, "++"),
@@ -65,35 +69,27 @@ _SQUEEZE_FRESH = replace(_SQUEEZE, learning_rate=0.001, warmup=100)
 
 
 def _stand_ins(vanilla: Settings, recipe: Recipe, images: Pretraining) -> dict[str, Settings]:
-    """Without pretraining, and after the same natural images under two augmentations."""
-    crops = replace(images, augmentation=RandomResizedCrop())
-    return {
-        "vanilla": vanilla,
-        "natural-places": replace(vanilla, recipe=recipe, start=images),
-        "natural-crops": replace(vanilla, recipe=recipe, start=crops),
-    }
+    """Without pretraining, and after the same natural images under three augmentations.
 
-
-def _looked_into(profile: Profile) -> Profile:
-    """A profile that also pretrains at one place, keeps and renews the last layer, looks inside."""
-    places = profile.conditions["natural-places"]
-    fixed = replace(places.start.augmentation, fixed=True)
-    conditions = {
-        **profile.conditions,
-        "natural-fixed": replace(places, start=replace(places.start, augmentation=fixed)),
-    }
-    # Before and after the ReLU in front of the last layer, the layer of the paper's similarities.
+    Sets of as many classes as the images are taught with the last layer kept and with a fresh one.
+    The similarities are those before and after the ReLU in front of the last layer, the layer of
+    the paper's.
+    """
     inside = Inside(layers=("classifier.3", "classifier.4"), per_class=20)
-    return replace(
-        profile,
-        conditions={
-            name: replace(given, both_heads=True, inside=inside)
-            for name, given in conditions.items()
-        },
-    )
+    vanilla = replace(vanilla, both_heads=True, inside=inside)
+    places: Any = images.augmentation
+    augmentations = {
+        "natural-places": places,
+        "natural-fixed": replace(places, fixed=True),
+        "natural-crops": RandomResizedCrop(),
+    }
+    return {"vanilla": vanilla} | {
+        name: replace(vanilla, recipe=recipe, start=replace(images, augmentation=each))
+        for name, each in augmentations.items()
+    }
 
 
-SMOKE = _looked_into(Profile(
+SMOKE = Profile(
     _stand_ins(
         Settings(
             network="smoke", canvas=16, item=6, channels=1, grid=(0, 3, 5, 7, 10), std=0.3, shown=8,
@@ -106,7 +102,7 @@ SMOKE = _looked_into(Profile(
             Recipe(steps=100, batch_size=8, learning_rate=0.003, target_accuracy=None),
         ),
     )
-))  # fmt: skip
+)  # fmt: skip
 BENCH = Profile(
     _stand_ins(
         Settings(
@@ -176,17 +172,22 @@ def stimuli(settings: Settings) -> list[ItemSet]:
 
 
 def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
-    """Both augmentations of the stand-ins for ImageNet, and images to show them on.
+    """The augmentations of the stand-ins for ImageNet, and images to show them on.
 
     Those of the small scale where the profile has none; the images are drawings, under a name that
     says so, where the data root has not the natural ones.
     """
     stand_ins = profile if "natural-places" in profile.conditions else BENCH
+    words = {
+        "natural-places": "random\nplaces",
+        "natural-fixed": "the trained\nplace",
+        "natural-crops": "random\ncrops",
+    }
     drawn = {}
-    for name, words in (("natural-places", "random places"), ("natural-crops", "random crops")):
+    for name, each in words.items():
         settings = stand_ins.conditions[name]
         canvas = Canvas(settings.canvas, settings.item)
-        drawn[words] = settings.start.augmentation.on(canvas)
+        drawn[each] = settings.start.augmentation.on(canvas)
     try:
         images = load("cifar10")
     except DataError:
@@ -197,13 +198,7 @@ def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
 STUDY = Study(
     "imagenet",
     "Biscione & Bowers 2020, sec. 2.2",
-    {
-        "smoke": SMOKE,
-        "bench": BENCH,
-        "inside": _looked_into(BENCH),
-        "squeezenet": SQUEEZENET,
-        "paper": PAPER,
-    },
+    {"smoke": SMOKE, "bench": BENCH, "squeezenet": SQUEEZENET, "paper": PAPER},
     Measurement,
     compute,
     LOOKS,

@@ -46,7 +46,7 @@ def verdicts():
 
 
 def test_the_readme_says_and_shows_what_is_stored():
-    rows = front.with_last_layer(runs.table(study_of("imagenet"), "bench"), "kept")
+    rows = claims.with_last_layer(runs.table(study_of("imagenet"), "bench"), "kept")
     verdicts = list(claims.verdicts(claims.CLAIMS[:1]))
     (part,) = front.PART.findall(front.README.read_text(encoding="utf-8"))
     assert part == front.found(rows, verdicts), "'make run' writes README.md"
@@ -54,17 +54,8 @@ def test_the_readme_says_and_shows_what_is_stored():
     assert drawn == front.picture(rows), "'make run' draws the picture of README.md"
 
 
-def test_a_set_taught_in_two_ways_counts_once(rows):
-    kept, fresh = (front.with_last_layer(rows, word) for word in ("kept", "fresh"))
-    assert len(kept) == len(fresh) == len(rows) - 1
-    crops = {"condition": "crops", "set": "a"}
-    for chosen, far in ((kept, 0.5), (fresh, 0.9)):
-        (row,) = chosen[(chosen[list(crops)] == pd.Series(crops)).all(axis=1)].itertuples()
-        assert row.far == far
-
-
 def test_the_sentences_have_the_numbers_of_the_networks_that_learnt(rows, verdicts):
-    text = front.found(front.with_last_layer(rows, "kept"), verdicts)
+    text = front.found(claims.with_last_layer(rows, "kept"), verdicts)
     assert re.search(r"knows 95\.0 % \S*one seed\S* of them there, and 5\.0 % ", text)
     assert re.search(r"pretrained on crops, 40\.0 % \S*one seed", text)
     assert "no pretraining, 95 % and 5 %; pretrained on crops, 90 % and 40 %" in text  # the picture

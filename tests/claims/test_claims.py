@@ -1,6 +1,7 @@
 """The pass rules on made-up measurements, at and beside their thresholds."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from invlib import claims, runs
 from invlib.claims import DIRECTION, FAILS, HOLDS, NOT_RUN, Case, Claim
 from invlib.claims.biscione_bowers import C1, C2
+from invlib.runs import Profile
 
 
 def rows(canvas=(1.0, 1.0), far=(0.0, 0.0), control=(1.0, 1.0), failed=(False, False)):
@@ -49,8 +51,10 @@ def test_failed_trainings_are_left_out_and_counted():
     table.loc[table.failed, "canvas"] = 0.0
     verdict, measured = judged(C1, table)
     assert verdict == HOLDS
-    assert "1 of 4 trainings failed their control" in measured
-    assert claims.summary(table, "canvas")["seeds"].to_dict() == {"letters": 1, "digits": 2}
+    assert measured == (
+        "95.0 % (2 seeds: 95.0 to 95.0) of the canvas, least 95.0 % (letters); "
+        "3 networks, 2 sets, 1 more failed their control"
+    )
 
 
 def test_a_set_that_was_never_learnt_cannot_pass():
@@ -60,23 +64,44 @@ def test_a_set_that_was_never_learnt_cannot_pass():
 
 
 def test_the_interval_is_over_the_seeds_of_the_mean_over_sets():
+    table = pd.concat([rows(canvas=(0.2, 0.4)).assign(seed=seed) for seed in range(5)])
+    table["canvas"] += 0.1 * table.seed  # means of the seeds: 0.3, 0.4 ... 0.7
+    # t with four degrees of freedom at 97.5 %: 2.776; standard error: sqrt(0.025 / 5) = 0.0707
+    assert claims.overall(table, "canvas") == "50.0 % [30.4, 69.6]"
+    assert claims.overall(table[table.seed == 7], "canvas") == "not run"
+
+
+def test_fewer_than_five_seeds_have_their_range_and_no_interval():
+    assert claims.percent([0.1, 0.2, 0.4, 0.3]) == "25.0 % (4 seeds: 10.0 to 40.0)"
+    assert claims.percent([0.1, 0.2, 0.4, 0.3, 0.25]).startswith("25.0 % [")
+    assert claims.percent([0.3]) == "30.0 % (one seed)"
+    assert claims.percent([-0.0002, 0.0002, -0.0003]) == "0.0 % (3 seeds: 0.0 to 0.0)"
     table = rows(canvas=(0.2, 0.4))
     table.loc[table.seed == 1, "canvas"] += 0.2  # means of the seeds: 0.3 and 0.5
-    # t with one degree of freedom at 97.5 %: 12.706; standard error of the two: 0.1
-    assert claims.overall(table, "canvas") == "40.0 % [-87.1, 167.1]"
-    assert claims.overall(table[table.seed == 0], "canvas") == "30.0 % [one seed]"
-    assert claims.overall(table[table.seed == 7], "canvas") == "not run"
+    assert claims.overall(table, "canvas") == "40.0 % (2 seeds: 30.0 to 50.0)"
+    assert claims.overall(table[table.seed == 0], "canvas") == "30.0 % (one seed)"
+
+
+def test_the_median_over_sets_is_not_carried_by_one():
+    table = pd.concat([rows(far=(0.1, 0.9)), rows(far=(0.2, 0.0)).replace({"digits": "glyphs"})])
+    # Letters 0.15, digits 0.9, glyphs 0: the mean is 0.35.
+    assert claims.median(table, "far") == "15.0 %"
+    assert claims.overall(table, "far").startswith("35.0 %")
+    assert claims.median(table[table.set != "glyphs"], "far") == "52.5 %"
+    table["failed"] = table.set == "letters"
+    assert claims.median(table, "far") == "45.0 %"
+    assert claims.median(table[table.failed], "far") == "not run"
 
 
 def test_a_seed_without_a_set_is_measured_against_the_sets_it_has():
     table = rows(canvas=(0.2, 0.6))
     table["failed"] = (table.seed == 1) & (table.set == "letters")
     # Each set's mean is 0.2 and 0.6, and no seed differs from them.
-    assert claims.overall(table, "canvas") == "40.0 % [40.0, 40.0]"
+    assert claims.overall(table, "canvas") == "40.0 % (2 seeds: 40.0 to 40.0)"
     assert claims.behind(table) == "3 networks, 2 sets"
-    table.loc[table.seed == 1, "canvas"] += 0.1  # digits: 0.6 and 0.7, so 0.05 less and more
-    # Overall (0.2 + 0.65) / 2; the seeds lie 0.075 apart, so their standard error is 0.0375.
-    assert claims.overall(table, "canvas") == "42.5 % [-5.1, 90.1]"
+    table.loc[table.seed == 1, "canvas"] += 0.2  # digits: 0.6 and 0.8, so 0.1 less and more
+    # Overall (0.2 + 0.7) / 2; seed 0 is off by 0 in letters and -0.1 in digits, seed 1 by 0.1.
+    assert claims.overall(table, "canvas") == "45.0 % (2 seeds: 37.5 to 52.5)"
 
 
 def test_a_set_that_was_never_learnt_leaves_no_verdict_on_every_set():
@@ -91,7 +116,7 @@ def test_the_gap_is_between_the_same_seeds():
     )
     table.loc[(table.condition == "a") & (table.seed == 1), "far"] += 0.5
     table.loc[(table.condition == "b") & (table.seed == 1), "far"] += 0.5
-    assert claims.gap(table, "far", "a", "b") == "10.0 % [10.0, 10.0]"
+    assert claims.gap(table, "far", "a", "b") == "10.0 points (2 seeds: 10.0 to 10.0)"
     assert claims.gap(table, "far", "a", "c") == "not run"
     apart = table[(table.condition == "a") == (table.seed == 1)]
     assert claims.gap(apart, "far", "a", "b") == "not run"
@@ -99,8 +124,40 @@ def test_the_gap_is_between_the_same_seeds():
 
 def test_without_a_positive_control_every_measurement_counts():
     table = rows(canvas=(0.2, 0.4)).drop(columns="failed")
-    assert claims.summary(table, "canvas")["mean"].to_dict() == {"letters": 0.2, "digits": 0.4}
-    assert claims.overall(table, "canvas") == "30.0 % [30.0, 30.0]"
+    assert claims.overall(table, "canvas") == "30.0 % (2 seeds: 30.0 to 30.0)"
+    assert claims.behind(table) == "4 networks, 2 sets"
+
+
+def taught_twice():
+    """Digits were taught with both last layers, letters and what was not pretrained with one."""
+    frame = pd.DataFrame(
+        [
+            (0, "natural", "digits", "kept", 0.95),
+            (0, "natural", "digits", "fresh", 0.6),
+            (0, "natural", "letters", "fresh", 0.9),
+            (0, "vanilla", "digits", "fresh", 0.1),
+            (1, "natural", "digits", "fresh", 0.7),
+            (1, "natural", "digits", "kept", 0.97),
+        ],
+        columns=["seed", "condition", "set", "last_layer", "canvas"],
+    )
+    return frame.assign(far=frame.canvas, control=1.0, failed=False)
+
+
+def test_the_authors_rule_keeps_the_last_layer_where_there_is_one_to_keep():
+    rows = claims.with_last_layer(taught_twice(), "kept")
+    assert rows.canvas.tolist() == [0.95, 0.9, 0.1, 0.97]
+    assert claims.with_last_layer(rows, "kept").equals(rows)
+
+
+def test_every_last_layer_can_be_a_fresh_one():
+    rows = claims.with_last_layer(taught_twice(), "fresh")
+    assert rows.canvas.tolist() == [0.6, 0.9, 0.1, 0.7]
+
+
+def test_another_last_layer_is_refused():
+    with pytest.raises(ValueError, match="expected last_layer 'kept' or 'fresh', got 'both'"):
+        claims.with_last_layer(taught_twice(), "both")
 
 
 # The frame, with the toy study
@@ -150,6 +207,24 @@ def test_a_claim_on_a_study_that_needs_nothing_special_names_the_command(toy, tm
         patch.setattr(claims.frame, "study_of", lambda name: study)
         (found,) = claims.verdicts([claim("plain")], tmp_path)
     assert found.measured == "it needs 'invlib run toy --profile small'"
+
+
+def test_a_claim_is_judged_under_each_last_layer(monkeypatch):
+    rows = taught_twice()
+    rows = rows[rows.condition == "natural"]
+    profile = Profile({"natural": None}, seeds=2)
+    study = SimpleNamespace(profile=lambda name: profile)
+    monkeypatch.setattr(claims.frame, "study_of", lambda name: study)
+    monkeypatch.setattr(runs, "table", lambda *given: rows)
+    cases = [
+        Case("bench", {"imagenet": ("natural",)}, last_layer=each) for each in ("kept", "fresh")
+    ]
+    kept, fresh = claims.verdicts([replace(C1, cases=tuple(cases))])
+    assert kept.plain()["condition"] == "natural, last layer kept"
+    assert fresh.plain()["condition"] == "natural, last layer fresh"
+    assert (kept.verdict, fresh.verdict) == (HOLDS, FAILS)
+    assert "least 90.0 % (letters); 3 networks" in kept.measured
+    assert "least 65.0 % (digits); 3 networks" in fresh.measured
 
 
 def test_a_claim_may_need_several_studies(finished, toy, monkeypatch):

@@ -46,7 +46,7 @@ def drawn(figure):
 def test_bars_are_in_the_studys_order_under_its_words():
     frame = table(("natural-crops", "vanilla"), ("mnist", "kmnist"), LOOKS)
     legend, ticks, heights = drawn(plots.bars(frame))
-    assert legend == ["vanilla", "CIFAR-10 in random crops (stand-in)"]
+    assert legend == ["vanilla", "CIFAR-10 in random crops"]
     assert ticks == ["KMNIST", "MNIST"]
     # Rows: crops-mnist 0, crops-kmnist 1, vanilla-mnist 2, vanilla-kmnist 3 %; seed 1: 4 more.
     assert heights == [[5.0, 4.0], [3.0, 2.0]]
@@ -139,7 +139,52 @@ def test_a_curve_is_the_mean_over_seeds_of_the_mean_over_sets():
     assert lines["mine"].get_color() == PALETTE[0]
 
 
+def test_a_failed_network_moves_no_curve_of_the_others():
+    frame = table(("mine",), ("cats", "dogs"))  # cats 0 and 2 %, dogs 1 and 3 %
+    frame.loc[(frame.set == "cats") & (frame.seed == 1), "failed"] = True
+    (ax,) = plots.distance(frame).axes
+    lines = {line.get_label(): line for line in ax.lines}
+    # Cats 0 %, dogs 2 %, so 1 % of which chance is 50 %.
+    assert np.allclose(lines["mine"].get_ydata(), 100 * (2 * 0.01 - 1))
+
+
+def test_few_seeds_are_thin_lines_and_five_a_band():
+    few = table(("mine",), ("cats",))
+    (ax,) = plots.distance(few).axes
+    thin = [line.get_ydata()[0] for line in ax.lines if line.get_linewidth() == 0.6]
+    assert thin == pytest.approx([100 * (2 * 0 - 1), 100 * (2 * 0.01 - 1)])
+    assert not ax.collections
+    enough = pd.concat([few.assign(seed=few.seed + 2 * i) for i in range(3)])
+    (ax,) = plots.distance(enough[enough.seed < 5]).axes
+    assert not [line for line in ax.lines if line.get_linewidth() == 0.6]
+    (band,) = ax.collections
+    # -100, -98, -100, -98, -100: mean -99.2; t is 2.776, the standard error 0.4899.
+    low, high = band.get_paths()[0].get_extents().intervaly
+    assert (low, high) == (pytest.approx(-100.56, abs=1e-2), pytest.approx(-97.84, abs=1e-2))
+
+
+def test_columns_leave_out_what_overlaps_the_trained_place():
+    frame = table(("mine",), ("cats",))
+    known = 0.5 + 0.1 * np.arange(5) + np.array([0.05, 0, 0, 0, 0.05])[:, None]
+
+    def shown(item):
+        return AccuracyMap(known, GRID, GRID, (5, 0), item, 2, "cats")
+
+    (ax,) = plots.columns(frame.assign(map=2 * [shown((5, 5))])).axes
+    (line,) = (line for line in ax.lines if line.get_label() == "mine")
+    assert line.get_xdata().tolist() == list(GRID)
+    # Columns 0 and 3 are far in the first and the last row only, the others in all five.
+    assert line.get_ydata().tolist() == pytest.approx([10, 30, 44, 64, 84])
+    # An item of 6 px overlaps the trained one in every row of the columns 0, 3 and 5.
+    (ax,) = plots.columns(frame.assign(map=2 * [shown((6, 6))])).axes
+    (line,) = (line for line in ax.lines if line.get_label() == "mine")
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == (
+        [7, 10], pytest.approx([64, 84])
+    )  # fmt: skip
+
+
 def test_nothing_to_draw_says_so():
     empty = table(("mine",), ("cats",)).iloc[:0]
-    for figure in (plots.bars(empty), plots.distance(empty)):
+    drawings = (plots.bars, plots.distance, plots.columns)
+    for figure in (draw(empty) for draw in drawings):
         assert [text.get_text() for text in figure.axes[0].texts] == ["not run here"]
