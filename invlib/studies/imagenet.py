@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from invlib.data.augmentation import RandomResizedCrop, RandomSizeAndPlace
-from invlib.data.canvas import Canvas, paper_grid
+from invlib.data.canvas import Canvas
 from invlib.data.items import DataError, ItemSet
 from invlib.data.sets import load
 from invlib.runs import Look, Profile, Study
 from invlib.runs.store import stored_root
+from invlib.studies import scales
 from invlib.studies.procedure import (
-    Control,
-    Inside,
     Items,
     Measurement,
     Pretraining,
@@ -23,6 +22,7 @@ from invlib.studies.procedure import (
     compute,
     with_maps,
 )
+from invlib.studies.scales import SETS, SMALL_SETS
 from invlib.training import Recipe
 
 LOOKS = {
@@ -37,33 +37,9 @@ LOOKS = {
     "imagenet": Look("ImageNet", 2, "\\\\"),
     "vanilla-flat": Look("vanilla, flattened head", 5, "xx"),
     "imagenet-flat": Look("ImageNet, flattened head", 4, "++"),
-    # The sets, from complex to simple.
-    "emnist_letters": Look("EMNIST"),
-    "fashion_mnist": Look("Fashion-MNIST"),
-    "kmnist": Look("KMNIST"),
-    "mnist": Look("MNIST"),
-    "objects10": Look("objects10"),
-    "objects2": Look("objects2"),
+    **SETS,
 }
 
-_OBJECTS = (
-    Items("objects10", test=None, per_class=None),
-    Items("objects2", test=None, per_class=None),
-)
-_SMALL_SETS = (
-    Items("emnist_letters", classes=12, train="test", test="test"),
-    Items("fashion_mnist"),
-    Items("kmnist", train="test", test="test"),
-    Items("mnist"),
-    *_OBJECTS,
-)
-
-_LEARN = Recipe(steps=1500, batch_size=64, learning_rate=0.001, target_accuracy=0.95, window=50)
-_SMOKE = Recipe(steps=100, batch_size=8, learning_rate=0.005, target_accuracy=0.9, window=5)
-_PAPER = Recipe(
-    steps=5000, batch_size=32, learning_rate=0.001, target_accuracy=0.95, window=5, hold=200,
-    precision="bfloat16",
-)  # fmt: skip
 _SQUEEZE = Recipe(steps=1500, batch_size=32, learning_rate=0.0001, target_accuracy=0.95, window=30)
 _SQUEEZE_FRESH = replace(_SQUEEZE, learning_rate=0.001, warmup=100)
 
@@ -72,11 +48,7 @@ def _stand_ins(vanilla: Settings, recipe: Recipe, images: Pretraining) -> dict[s
     """Without pretraining, and after the same natural images under three augmentations.
 
     Sets of as many classes as the images are taught with the last layer kept and with a fresh one.
-    The similarities are those before and after the ReLU in front of the last layer, the layer of
-    the paper's.
     """
-    inside = Inside(layers=("classifier.3", "classifier.4"), per_class=20)
-    vanilla = replace(vanilla, both_heads=True, inside=inside)
     places: Any = images.augmentation
     augmentations = {
         "natural-places": places,
@@ -91,37 +63,30 @@ def _stand_ins(vanilla: Settings, recipe: Recipe, images: Pretraining) -> dict[s
 
 SMOKE = Profile(
     _stand_ins(
-        Settings(
-            network="smoke", canvas=16, item=6, channels=1, grid=(0, 3, 5, 7, 10), std=0.3, shown=8,
-            sets=(Items("glyphs", test="test", classes=4, per_class=20, held_out=5), _OBJECTS[1]),
-            recipe=_SMOKE, control=Control(least=0.0),
-        ),
-        _SMOKE,
+        scales.SMOKE,
+        scales.SMOKE.recipe,
         Pretraining(
             Items("digits", test=None, per_class=20), 200, RandomSizeAndPlace(4, 8),
-            Recipe(steps=100, batch_size=8, learning_rate=0.003, target_accuracy=None),
+            replace(scales.SMOKE.recipe, learning_rate=0.003, target_accuracy=None, window=50),
         ),
     )
 )  # fmt: skip
 BENCH = Profile(
     _stand_ins(
-        Settings(
-            network="bench", canvas=64, item=16, channels=1, grid=Canvas(64, 16).test_grid(19),
-            std=0.3, sets=_SMALL_SETS, recipe=replace(_LEARN, warmup=100),
-        ),
-        _LEARN,
+        scales.BENCH,
+        scales.TAUGHT,
         Pretraining(
             Items("cifar10", test=None, per_class=None), 12_000, RandomSizeAndPlace(12, 32),
-            replace(_LEARN, steps=4000, target_accuracy=None, warmup=100),
+            replace(scales.BENCH.recipe, steps=4000, target_accuracy=None),
         ),
     ),
     seeds=5,
-    needs="the real sets in the data root",
+    needs=scales.BENCH_NEEDS,
 )  # fmt: skip
 
 _SQUEEZENET = Settings(
     network="squeezenet1_1", canvas=224, item=50, channels=3, grid=(0, 29, 58, 87, 116, 145, 173),
-    sets=tuple(replace(items, test=None) for items in _SMALL_SETS), recipe=_SQUEEZE_FRESH,
+    sets=tuple(replace(items, test=None) for items in SMALL_SETS), recipe=_SQUEEZE_FRESH,
     head="pooled", shown=50, pixels="weights",
 )  # fmt: skip
 _PRETRAINED = replace(_SQUEEZENET, start="imagenet", recipe=_SQUEEZE)
@@ -137,16 +102,8 @@ SQUEEZENET = Profile(
     needs="the real sets in the data root, and SqueezeNet 1.1's ImageNet weights",
 )
 
-_VGG16 = Settings(
-    network="vgg16", canvas=224, item=50, channels=3, grid=paper_grid(),
-    sets=tuple(
-        Items(name, test="test", per_class=None, held_out=52)
-        for name in ("emnist_letters", "fashion_mnist", "kmnist", "mnist")
-    ) + _OBJECTS,
-    recipe=_PAPER, control=Control(least=0.9), shown=520, pixels="per set",
-)  # fmt: skip
 PAPER = Profile(
-    {"vanilla": _VGG16, "imagenet": replace(_VGG16, start="imagenet")},
+    {"vanilla": scales.PAPER, "imagenet": replace(scales.PAPER, start="imagenet")},
     seeds=5,
     needs="a data-centre GPU, the sets' official train files, and for the pretrained condition "
     "torchvision's VGG16 weights",
