@@ -1,7 +1,7 @@
-"""Natural images in place of ImageNet: ways of drawing the same pictures.
+"""What a network sees before it is taught: items everywhere, natural images in several ways.
 
 The paper attributes ImageNet's effect to the augmentation of its pretraining (sec. 2.3). The
-classes here are settings; ``on`` a canvas, they draw as a ``Placement`` does.
+classes here are settings; ``on`` a canvas, they draw as a ``Placement`` does, or are one.
 """
 
 from dataclasses import dataclass
@@ -10,12 +10,21 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from invlib.data.canvas import Canvas
+from invlib.data.canvas import Canvas, Placement
 from invlib.data.items import pixels, resize
 
 
+@dataclass(frozen=True)
+class FullyTranslated:
+    """Each item, at the canvas's item size, at a place drawn anew (sec. 2.3)."""
+
+    def on(self, canvas: Canvas) -> Placement:
+        """``canvas.fully_translated()``."""
+        return canvas.fully_translated()
+
+
 class _Augmentation:
-    """What both have in common."""
+    """What those of natural images have in common."""
 
     def on(self, canvas: Canvas) -> "_OnCanvas":
         """The augmentation on a canvas: ``draw(images, labels, generator)``, as ``fit`` takes it.

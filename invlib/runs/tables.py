@@ -61,8 +61,10 @@ def passed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def capped(attempts: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last training did all its steps before it reached its target."""
-    return bool(attempts) and attempts[-1].get("outcome") == "steps"
+    """Whether the last training did all its steps before it reached its target, if it had one."""
+    last = attempts[-1] if attempts else {}
+    aims = last.get("recipe", {}).get("target_accuracy", 1) is not None
+    return aims and last.get("outcome") == "steps"
 
 
 def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ control), a network says nothing about other places.
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from invlib import models
-from invlib.data.augmentation import RandomResizedCrop, RandomSizeAndPlace
+from invlib.data.augmentation import FullyTranslated, RandomResizedCrop, RandomSizeAndPlace
 from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.data.sets import load
@@ -24,7 +25,7 @@ from invlib.measure.accuracy import accuracy_map
 from invlib.measure.cosine import Cosines, cosine_by_displacement
 from invlib.measure.maps import AccuracyMap, Values
 from invlib.models import Initialisation
-from invlib.training import Recipe, Training, fit
+from invlib.training import Recipe, Training, TrainingWarning, fit
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,14 @@ class Pretraining:
 
     Attributes:
         images: the images.
-        count: how many of them at most, the first in the official order.
+        count: how many of them at most, the first in the official order; None: all.
         augmentation: how they are put on the canvas.
         recipe: of this training.
     """
 
     images: Items
-    count: int
-    augmentation: RandomSizeAndPlace | RandomResizedCrop
+    count: int | None
+    augmentation: FullyTranslated | RandomSizeAndPlace | RandomResizedCrop
     recipe: Recipe
 
 
@@ -335,7 +336,7 @@ def teach(
     attempts: list[Attempt] = []
     for each, draw in control.trainings(recipe, seed):
         model = make(draw)
-        training = fit(model, canvas, items, canvas.one_location(), each, draw, items.name)
+        training = _fit(model, canvas, items, canvas.one_location(), each, draw, items.name)
         there = accuracy_map(model, canvas, shown, (row,), (column,), precision=each.precision)
         known = there.trained
         failed = known < control.least or training.outcome == "diverged"
@@ -343,6 +344,13 @@ def teach(
         if not failed:
             break
     return model, tuple(attempts)
+
+
+def _fit(*given: Any) -> Training:
+    """As ``fit``; what it warns of stands in the row."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrainingWarning)
+        return fit(*given)
 
 
 def network(
@@ -405,9 +413,9 @@ def _maps(
 
 
 @lru_cache(maxsize=1)  # the same for all augmentations
-def _images(images: Items, count: int, channels: int) -> ItemSet:
+def _images(images: Items, count: int | None, channels: int) -> ItemSet:
     items, _ = images.load()
-    items = items.take(torch.arange(min(len(items), count)))
+    items = items if count is None else items.take(torch.arange(min(len(items), count)))
     return items.rgb() if channels == 3 else items.grey()
 
 
@@ -423,7 +431,7 @@ def _pretrained(
     fresh = replace(settings, start="fresh")
     model = network(fresh, None, len(images.classes), seed).to(device)
     augmentation = start.augmentation.on(canvas)
-    training = fit(model, canvas, images, augmentation, start.recipe, seed, images.name)
+    training = _fit(model, canvas, images, augmentation, start.recipe, seed, images.name)
     return model.state_dict(), training
 
 

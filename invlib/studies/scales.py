@@ -43,6 +43,7 @@ SMOKE = Settings(
     recipe=Recipe(steps=100, batch_size=8, learning_rate=0.005, target_accuracy=0.9, window=5),
     control=Control(least=0.0), both_heads=True, inside=INSIDE,
 )  # fmt: skip
+SMOKE_TRANSLATED = replace(SMOKE.recipe, steps=150, hold=5)
 BENCH = Settings(
     network="bench", canvas=64, item=16, channels=1, grid=Canvas(64, 16).test_grid(19), std=0.3,
     sets=SMALL_SETS,
@@ -51,6 +52,8 @@ BENCH = Settings(
     ),
     both_heads=True, inside=INSIDE,
 )  # fmt: skip
+TRANSLATED = replace(BENCH.recipe, steps=2500, target_accuracy=0.99, hold=300)
+"""How a set is learnt fully translated at the small scale."""
 TAUGHT = replace(BENCH.recipe, warmup=0)
 """How a pretrained network is taught at the small scale."""
 BENCH_NEEDS = "the real sets in the data root"

@@ -118,13 +118,14 @@ def test_status_counts_runs_and_failures(toy, finished):
         {"failed": True, "attempts": [{"outcome": "diverged"}, {"outcome": "steps"}]},
         {"failed": False, "attempts": [{"outcome": "steps"}, {"outcome": "target"}]},
         {"failed": False, "attempts": [{"outcome": "steps"}]},
+        {"failed": False, "attempts": [{"outcome": "steps", "recipe": {"target_accuracy": None}}]},
     ]
     (folder / "plain-0.json").write_text(json.dumps(content))
     (folder / "plain-1.json").write_bytes(b"")
     (folder / "plain-2.json").unlink()
     (row,) = runs.status([toy.study], finished)  # smoke is not listed
     assert (row["study"], row["profile"], row["planned"], row["done"]) == ("toy", "small", 6, 4)
-    assert (row["measurements"], row["failed"], row["repeated"], row["capped"]) == (9, 1, 2, 2)
+    assert (row["measurements"], row["failed"], row["repeated"], row["capped"]) == (10, 1, 2, 2)
     assert row["missing"] == ["toy/small/plain-2"] and row["stale"] == []
     assert row["damaged"] == [str(finished / "toy" / "small" / "plain-1.json")]
     assert len(row["hardware"]) == 1 and len(row["dates"]) == 2 and row["needs"] == "nothing"
