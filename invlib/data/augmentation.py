@@ -23,6 +23,27 @@ class FullyTranslated:
         return canvas.fully_translated()
 
 
+@dataclass(frozen=True)
+class ByArea:
+    """The items of each class in some areas of the canvas (appendix A.2), see ``Canvas.by_area``.
+
+    Attributes:
+        areas: on each axis.
+        per_area: classes whose own area is the same.
+        coverage: areas of a class.
+        seed: of the draw of those beside its own.
+    """
+
+    areas: int = 3
+    per_area: int = 2
+    coverage: int = 1
+    seed: int = 0
+
+    def on(self, canvas: Canvas) -> Placement:
+        """``canvas.by_area(...)``."""
+        return canvas.by_area(self.areas, self.per_area, self.coverage, self.seed)
+
+
 class _Augmentation:
     """What those of natural images have in common."""
 

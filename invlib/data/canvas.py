@@ -142,24 +142,34 @@ class Canvas:
 
         return Placement(self, places)
 
-    def by_area(self, areas: int = 3, per_area: int = 2) -> Placement:
-        """Each class in an area of its own (appendix A.2).
+    def by_area(
+        self, areas: int = 3, per_area: int = 2, coverage: int = 1, seed: int = 0
+    ) -> Placement:
+        """Each class in some areas, uniformly (appendix A.2: in one of its own).
 
-        The places are split into ``areas`` x ``areas`` areas of equal size; classes
-        ``per_area * i`` and the next ones lie uniformly in area i, in row-major order.
+        The places are split into ``areas`` x ``areas`` areas of equal size, in row-major order;
+        ``homes`` says which a class lies in.
 
         Raises:
-            PlaceError: when there are more classes than the areas take.
+            PlaceError: when there are more classes than the areas take, more areas than places, or
+                a coverage that is not from 1 to the number of areas.
         """
         height, width = ((last + 1) // areas for last in self.last)
+        if min(height, width) < 1:
+            raise PlaceError(
+                f"{areas} x {areas} areas need as many rows and columns of places, the canvas has "
+                f"{self.last[0] + 1} and {self.last[1] + 1}"
+            )
+        of_class = homes(areas, per_area, coverage, seed)
 
         def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
-            area = labels // per_area
-            if int(area.max()) >= areas**2:
+            if int(labels.max()) >= len(of_class):
                 raise PlaceError(
                     f"{areas} x {areas} areas of {per_area} classes hold labels up to "
-                    f"{areas**2 * per_area - 1}, found {int(labels.max())}"
+                    f"{len(of_class) - 1}, found {int(labels.max())}"
                 )
+            which = torch.randint(coverage, (len(labels),), generator=generator)
+            area = of_class[labels, which]
             corner = torch.stack([area // areas * height, area % areas * width], 1)
             return corner + _uniform(len(labels), height, width, generator)
 
@@ -296,6 +306,30 @@ class Canvas:
                 f"columns 0 to {self.last[1]}"
             )
         return int(row), int(column)
+
+
+def homes(areas: int = 3, per_area: int = 2, coverage: int = 1, seed: int = 0) -> Tensor:
+    """Which areas each class lies in under ``Canvas.by_area``.
+
+    Args:
+        areas: on each axis.
+        per_area: classes whose own area is the same: classes ``per_area * i`` and the next in area
+            i.
+        coverage: areas of a class: its own, and others drawn once.
+        seed: of this draw.
+
+    Returns:
+        int64 (classes, coverage), a class's own area first.
+
+    Raises:
+        PlaceError: for a coverage that is not from 1 to the number of areas.
+    """
+    if not 1 <= coverage <= areas**2:
+        raise PlaceError(f"expected a coverage from 1 to {areas**2} areas, found {coverage}")
+    generator = torch.Generator().manual_seed(seed)
+    own = torch.arange(areas**2).repeat_interleave(per_area)[:, None]
+    others = torch.stack([torch.randperm(areas**2 - 1, generator=generator) for _ in own])
+    return torch.cat([own, (own + 1 + others[:, : coverage - 1]) % areas**2], 1)
 
 
 def place_of_centre(x: int, y: int, item: int = 50) -> Pair:

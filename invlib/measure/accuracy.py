@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from invlib.data.canvas import Canvas, Pair, PlaceError
@@ -57,6 +59,30 @@ def accuracy_map(
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     rows, columns = _grid(canvas, rows, columns)
+    known = answers(
+        model, canvas, items, rows, columns, batch_size, exact_path, precision, propagator
+    )
+    place = canvas.leftmost_centred if place is None else place
+    classes = len(items.classes)
+    return AccuracyMap(known.mean(axis=2), rows, columns, place, canvas.item, classes, items.name)
+
+
+def answers(
+    model: nn.Module,
+    canvas: Canvas,
+    items: ItemSet,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    batch_size: int | None = None,
+    exact_path: str = "auto",
+    precision: str = "float32",
+    propagator: Propagator | None = None,
+) -> NDArray[np.bool_]:
+    """Whether each item is known at each place; arguments and errors as of ``accuracy_map``.
+
+    Returns:
+        bool (rows, columns, items).
+    """
     items = canvas.prepare(items)
     device = device_of(model)
     images, labels = items.images.to(device), items.labels.to(device)
@@ -76,9 +102,7 @@ def accuracy_map(
             index = index.to(device)
             right[index] = logits_of(out, items).argmax(1) == labels[index % len(items)]
             progress.update(len(index))
-    share = right.cpu().double().view(len(rows), len(columns), -1).mean(2).numpy()
-    place = canvas.leftmost_centred if place is None else place
-    return AccuracyMap(share, rows, columns, place, canvas.item, len(items.classes), items.name)
+    return right.cpu().numpy().reshape(len(rows), len(columns), len(items))
 
 
 SHORTER = "fewer places (canvas.test_grid(7)) or items (items.first(5)) take less"

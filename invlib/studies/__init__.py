@@ -4,7 +4,7 @@ import importlib
 
 from invlib.runs import Study, StudyError
 
-STUDIES = ("imagenet", "fully_translated", "diversity", "shortcuts")
+STUDIES = ("imagenet", "fully_translated", "diversity", "sanity_check", "shortcuts")
 """The studies by name; each is a module of this package with a ``STUDY``."""
 
 

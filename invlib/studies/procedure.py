@@ -16,7 +16,12 @@ import torch
 from torch import nn
 
 from invlib import models
-from invlib.data.augmentation import FullyTranslated, RandomResizedCrop, RandomSizeAndPlace
+from invlib.data.augmentation import (
+    ByArea,
+    FullyTranslated,
+    RandomResizedCrop,
+    RandomSizeAndPlace,
+)
 from invlib.data.canvas import Canvas
 from invlib.data.items import ItemSet
 from invlib.data.sets import load
@@ -81,7 +86,7 @@ class Pretraining:
 
     images: Items
     count: int | None
-    augmentation: FullyTranslated | RandomSizeAndPlace | RandomResizedCrop
+    augmentation: FullyTranslated | ByArea | RandomSizeAndPlace | RandomResizedCrop
     recipe: Recipe
 
 
@@ -259,9 +264,20 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     # What is missing is found before anything is trained.
     sets = [each.load() for each in settings.sets]
     weights = _weights_record(settings)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    start, pretraining = _pretrained(settings, seed, device)
-    rows = []
+    start, pretraining = pretrained(settings, seed)
+    return taught(settings, seed, sets, start, pretraining, weights)
+
+
+def taught(
+    settings: Settings,
+    seed: int,
+    sets: list[tuple[ItemSet, ItemSet | None]],
+    start: dict[str, Any] | None,
+    pretraining: Training | None,
+    weights: dict[str, str] | None = None,
+) -> list[Measurement]:
+    """Every set taught at one place from the same start, and its maps; the rest of ``compute``."""
+    rows, device = [], _device()
     for items, held_out in sets:
         items = settings.prepared(items)
         canvas = settings.canvas_for(items)
@@ -419,9 +435,7 @@ def _images(images: Items, count: int | None, channels: int) -> ItemSet:
     return items.rgb() if channels == 3 else items.grey()
 
 
-def _pretrained(
-    settings: Settings, seed: int, device: torch.device
-) -> tuple[dict[str, Any] | None, Training | None]:
+def pretrained(settings: Settings, seed: int) -> tuple[dict[str, Any] | None, Training | None]:
     """The weights after the pretraining and what came of it; nothing where there is none."""
     start = settings.start
     if isinstance(start, str):
@@ -429,10 +443,14 @@ def _pretrained(
     images = _images(start.images, start.count, settings.channels)
     canvas = settings.canvas_for(images)
     fresh = replace(settings, start="fresh")
-    model = network(fresh, None, len(images.classes), seed).to(device)
+    model = network(fresh, None, len(images.classes), seed).to(_device())
     augmentation = start.augmentation.on(canvas)
     training = _fit(model, canvas, images, augmentation, start.recipe, seed, images.name)
     return model.state_dict(), training
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _weights_record(settings: Settings) -> dict[str, str] | None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from invlib.data import canvas as canvas_module
 from invlib.data.canvas import Canvas, PlaceError, paper_grid, place_of_centre
 from invlib.data.items import DataError
 
@@ -67,6 +68,32 @@ def test_nine_areas_of_58_cover_174():
     edges = [(25, 83), (83, 141), (141, 199)]
     expected = [(*rows, *columns) for rows in edges for columns in edges]
     assert [bounds[area] for area in range(9)] == [[each, each] for each in expected]
+
+
+def test_a_class_lies_in_its_own_area_and_in_others_drawn_once():
+    canvas, labels = Canvas(64, 16), torch.arange(18).repeat(500)
+    for coverage in (1, 3, 9):
+        homes = canvas_module.homes(coverage=coverage, seed=5)
+        assert homes.shape == (18, coverage) and homes[:, 0].tolist() == [i // 2 for i in range(18)]
+        assert all(len(row.unique()) == coverage for row in homes) and homes.max() <= 8
+        places = canvas.by_area(coverage=coverage, seed=5).places(labels, seeded())
+        area = places[:, 0] // 16 * 3 + places[:, 1] // 16
+        for label in range(18):
+            assert set(area[labels == label].tolist()) == set(homes[label].tolist())
+    homes, others = (canvas_module.homes(coverage=3, seed=seed) for seed in (0, 1))
+    assert not torch.equal(homes, others) and torch.equal(homes, canvas_module.homes(coverage=3))
+    assert len(homes[:, 1:].unique()) == 9  # any area may be another's second
+
+
+@pytest.mark.parametrize("coverage", [0, 10])
+def test_a_coverage_of_no_area_or_too_many_is_refused(coverage):
+    with pytest.raises(PlaceError, match=f"coverage from 1 to 9 areas, found {coverage}"):
+        Canvas(64, 16).by_area(coverage=coverage)
+
+
+def test_more_areas_than_places_are_refused():
+    with pytest.raises(PlaceError, match="12 x 12 areas need as many .* canvas has 11 and 11"):
+        Canvas(16, 6).by_area(areas=12)
 
 
 def test_the_bench_grid():
