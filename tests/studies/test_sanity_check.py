@@ -42,7 +42,7 @@ def test_every_place_of_the_grid_but_the_last_row_and_column_has_its_area():
 
 
 class Knows(nn.Module):
-    """Knows a letter in the areas of its row of ``areas``, of 2 x 2, and says the next elsewhere."""
+    """Knows a letter in the areas of its row of ``areas`` and takes it for the next elsewhere."""
 
     def __init__(self, areas):
         super().__init__()
