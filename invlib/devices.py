@@ -18,9 +18,20 @@ def chunk_size(size: tuple[int, int], device: torch.device) -> int:
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """The device of a model's first parameter; CPU for one without parameters."""
+    """The device of a model's first parameter; CPU for one without parameters.
+
+    Raises:
+        TypeError: for what is no model.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"expected a network (torch.nn.Module), found {type(model).__name__}")
     parameter = next(model.parameters(), None)
     return torch.device("cpu") if parameter is None else parameter.device
+
+
+def dtype_of(model: nn.Module) -> torch.dtype:
+    """The type of a model's first floating-point parameter; float32 for one without any."""
+    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -28,7 +28,7 @@ class _Bar(tqdm):
             left = now["elapsed"] * (now["total"] / now["n"] - 1)
             if left > LONG:
                 self.write(
-                    f"{self.desc}: about {left / 60:.0f} min more here; {self.shorter}",
+                    f"{self.desc}: at most {left / 60:.0f} min more here; {self.shorter}",
                     file=sys.stderr,
                 )
             self.shorter = ""

@@ -21,7 +21,15 @@ from torch.nn.functional import cross_entropy
 
 from invlib.data.canvas import Canvas, Placement
 from invlib.data.items import ItemSet
-from invlib.devices import autocast, chunk_size, device_of, evaluating, mixed, seeded
+from invlib.devices import (
+    autocast,
+    chunk_size,
+    device_of,
+    dtype_of,
+    evaluating,
+    mixed,
+    seeded,
+)
 from invlib.exact.propagation import Propagator
 from invlib.exact.trial import layout, output, trains_batch_norm
 from invlib.progress import bar
@@ -57,7 +65,7 @@ class Recipe:
         precision: ``"float32"``, or ``"bfloat16"``, mixed with float32.
 
     Raises:
-        ValueError: for another precision.
+        ValueError: for another precision, or a number of steps or batches that is too small.
     """
 
     steps: int = 1500
@@ -73,6 +81,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         mixed(self.precision)
+        for name, least in (("steps", 0), ("batch_size", 1), ("window", 1)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -139,10 +150,15 @@ def fit(
     recipe = recipe or Recipe()
     if isinstance(placement, Placement):
         items = canvas.prepare(items)
+    elif not hasattr(placement, "draw"):
+        raise TypeError(f"expected a placement such as canvas.one_location(), found {placement!r}")
     device = device_of(model)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("the network has nothing to train: no parameter requires a gradient")
     images, labels = items.images.to(device), items.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     sample = balanced(items.labels)
+    rows_first = [p for p in model.parameters() if p.ndim == 4 and p.is_contiguous()]
     model.to(memory_format=layout(model))  # type: ignore[call-overload]
     model.train()
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
@@ -151,7 +167,7 @@ def fit(
     if isinstance(placement, Placement):
         forward, n = Propagator(model, placement.canvas, exact_path), recipe.batch_size
         places = placement.places(items.labels[:n], torch.Generator().manual_seed(seed))
-        with fitting(model, items):
+        with fitting(model, items, canvas):
             path = forward.choose(images[:n], places, recipe.steps * n)
         chunk = chunk_size(canvas.item, device) if path == "propagate" else chunk
     if trains_batch_norm(model):
@@ -160,7 +176,7 @@ def fit(
     began = time.perf_counter()
     with (
         seeded(seed),
-        fitting(model, items),
+        fitting(model, items, canvas),
         bar(
             total=recipe.steps, desc=label or f"fit {items.name}", unit="step", shorter=SHORTER
         ) as progress,
@@ -185,17 +201,20 @@ def fit(
                     refresh=False,
                 )
     seconds, precision = time.perf_counter() - began, recipe.precision
-    if recipe.target_accuracy and stop.outcome != "reached":
-        _warn(f"the training on {items.name} {stop.why()}")
-    if stop.outcome in ("reached", "steps") and recipe.steps:
-        _look(model, images, items, placement, stop.accuracy, recipe, seed)
+    for parameter in rows_first:  # code of the reader's own may ask for it
+        parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
+    said = [f"the training on {items.name} {stop.why()}"] if stop.missed else []
+    if stop.steps and stop.outcome in ("reached", "steps"):
+        said += _unsettled(model, images, items, placement, stop.accuracy, recipe, seed)
+    for words in said:
+        warnings.warn(words, TrainingWarning, stacklevel=2)
     return Training(stop.outcome, stop.steps, stop.accuracy, seconds, precision, path, recipe)
 
 
 SHORTER = "fewer steps (Recipe(steps=...)), a smaller canvas or a GPU (model.to('cuda')) take less"
 
 
-def _look(
+def _unsettled(
     model: nn.Module,
     images: Tensor,
     items: ItemSet,
@@ -203,28 +222,25 @@ def _look(
     running: float,
     recipe: Recipe,
     seed: int,
-) -> None:
-    """Warn when a network in evaluation mode is far from what it was while it was trained."""
+) -> list[str]:
+    """What to warn of where a network in evaluation mode is far from what it was in training."""
     generator = torch.Generator().manual_seed(seed)
     index = balanced(items.labels)(max(recipe.batch_size, 100), generator)
-    right = 0
+    dtype, right = dtype_of(model), 0
     for some in index.split(10):
         canvases = placement.draw(images[some.to(images.device)], items.labels[some], generator)
         with torch.inference_mode(), evaluating(model), autocast(images.device, recipe.precision):
-            answers = logits_of(output(model, canvases), items).argmax(1)
+            answers = logits_of(output(model, canvases.to(dtype)), items).argmax(1)
         right += int((answers.cpu() == items.labels[some]).sum())
     known = right / len(index)
-    if known < running - 0.2:
-        why = "; BatchNorm's running statistics have not settled: more steps or a larger momentum"
-        _warn(
-            f"in evaluation mode the network knows {known:.0%} of {len(index)} samples of "
-            f"{items.name}, {running:.0%} while it was trained"
-            + (why if trains_batch_norm(model) else "")
-        )
-
-
-def _warn(words: str) -> None:
-    warnings.warn(words, TrainingWarning, stacklevel=3)
+    if known >= running - 0.2:
+        return []
+    why = "; BatchNorm's running statistics have not settled: more steps or a larger momentum"
+    return [
+        f"in evaluation mode the network knows {known:.0%} of {len(index)} samples of "
+        f"{items.name}, {running:.0%} while it was trained"
+        + (why if trains_batch_norm(model) else "")
+    ]
 
 
 def _step(
@@ -253,9 +269,11 @@ def logits_of(out: Any, items: ItemSet) -> Tensor:
     """A network's output, which has to be logits (n, classes) for the classes of some items.
 
     Raises:
-        ValueError: when it is something else, or too few.
+        ValueError: when it is something else, or too few, or for items of one class.
     """
     n = len(items.classes)
+    if n < 2:
+        raise ValueError(f"{items.name} has one class: there is nothing to tell apart")
     if not isinstance(out, Tensor) or out.ndim != 2:
         found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
         raise ValueError(
@@ -268,24 +286,26 @@ def logits_of(out: Any, items: ItemSet) -> Tensor:
         warnings.warn(
             f"{items.name} has {n} classes, the model gives {out.shape[1]} logits, of which the "
             f"others are never right: invlib.models.replace_head(model, {n}) renews its last layer",
-            stacklevel=3,
+            stacklevel=1,  # one place, so that it is said once
         )
     return out
 
 
 @contextmanager
-def fitting(model: nn.Module, items: ItemSet) -> Iterator[None]:
-    """Inside, a network that fails on items of another number of channels says so plainly.
+def fitting(model: nn.Module, items: ItemSet, canvas: Canvas) -> Iterator[None]:
+    """Inside, an error of the network says what it was given, and plainly if channels differ.
 
     Raises:
-        ValueError: in the place of what the layer raised.
+        ValueError: in the place of what a convolution for another number of channels raised.
     """
+    channels = items.images.shape[1]
     try:
         yield
     except RuntimeError as error:
         first = next((part for part in model.modules() if isinstance(part, nn.Conv2d)), None)
-        channels = items.images.shape[1]
         if first is None or first.in_channels == channels or first.in_channels not in (1, 3):
+            height, width = canvas.size
+            error.add_note(f"The network was given (n, {channels}, {height}, {width}).")
             raise
         remedy = "grey" if channels == 3 else "rgb"
         raise ValueError(
@@ -306,6 +326,11 @@ class Stopping:
         self.recent: deque[tuple[float, float]] = deque(maxlen=recipe.window)
         self.steps, self.loss, self.accuracy = 0, math.nan, math.nan
         self.held, self.stuck, self.outcome = -1, 0, "" if recipe.steps else "steps"
+
+    @property
+    def missed(self) -> bool:
+        """Whether there was a target that was not reached."""
+        return bool(self.recipe.target_accuracy and self.steps) and self.outcome != "reached"
 
     def why(self) -> str:
         """In words why it stopped without its target."""

@@ -31,7 +31,7 @@ def test_what_takes_long_says_so_once_and_what_would_take_less(capsys, monkeypat
     monkeypatch.setattr(progress, "LONG", -1)
     counted("fewer steps take less")
     said = [line for line in capsys.readouterr().err.splitlines() if "more here" in line]
-    assert said == ["fit: about 0 min more here; fewer steps take less"]
+    assert said == ["fit: at most 0 min more here; fewer steps take less"]
     monkeypatch.setattr(progress, "LONG", 60)
     counted("fewer steps take less")
     assert "more here" not in capsys.readouterr().err

@@ -317,3 +317,43 @@ def test_who_knows_less_when_evaluated_is_not_passed_over(halves, norm):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit(Knows(), CANVAS, halves, CANVAS.one_location(), recipe)
+
+
+def test_a_network_keeps_the_order_of_its_weights_in_memory(halves):
+    class Viewed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)
+            self.head = nn.Linear(4 * 64, 2)
+
+        def forward(self, x):
+            x = self.second(self.first(x))
+            return self.head(x.view(x.size(0), -1))
+
+    model = Viewed()
+    fit(model, CANVAS, halves, CANVAS.one_location(), Recipe(steps=2, batch_size=4))
+    assert model(torch.rand(2, 1, 12, 12)).shape == (2, 2)  # a view fails behind channels last
+    model.to(memory_format=torch.channels_last)
+    fit(model, CANVAS, halves, CANVAS.one_location(), Recipe(steps=2, batch_size=4))
+    assert model.second.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_network_in_double_precision_is_trained_to_the_end(halves):
+    recipe = Recipe(steps=2, batch_size=4)
+    model = Linear().double()
+    assert fit(model, CANVAS, halves, CANVAS.one_location(), recipe).steps == 2
+
+
+def test_what_is_no_placement_and_a_frozen_network_are_refused(halves):
+    for wrong in ((0, 0), CANVAS.one_location):
+        with pytest.raises(TypeError, match=r"a placement such as canvas.one_location\(\), found"):
+            fit(Linear(), CANVAS, halves, wrong)
+    with pytest.raises(ValueError, match="nothing to train"):
+        fit(Linear().requires_grad_(False), CANVAS, halves, CANVAS.one_location())
+
+
+@pytest.mark.parametrize("wrong", [{"steps": -1}, {"batch_size": 0}, {"window": 0}])
+def test_a_recipe_without_batches_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} must be at least"):
+        Recipe(**wrong)

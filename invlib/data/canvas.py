@@ -111,7 +111,10 @@ class Canvas:
 
         Raises:
             DataError: for items of another shape, which would be distorted.
+            TypeError: for what is no set of items.
         """
+        if not isinstance(items, ItemSet):
+            raise TypeError(f"expected items as from invlib.load, found {type(items).__name__}")
         height, width = items.images.shape[2:]
         if height * self.item[1] != width * self.item[0]:
             raise DataError(
@@ -127,7 +130,7 @@ class Canvas:
         Raises:
             PlaceError: when the place is not legal.
         """
-        at = self.leftmost_centred if place is None else self._legal(place)
+        at = self.leftmost_centred if place is None else self.legal_place(place)
 
         def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
             return torch.tensor([at]).expand(len(labels), 2)
@@ -255,12 +258,12 @@ class Canvas:
             PlaceError: when a place is not legal, or there is another number of them.
         """
         if isinstance(places, tuple):
-            return torch.tensor([self._legal(places)]).expand(n, 2)
+            return torch.tensor([self.legal_place(places)]).expand(n, 2)
         if places.shape != (n, 2):
             raise PlaceError(f"expected {n} places (row, column), found {tuple(places.shape)}")
         last = torch.tensor(self.last, device=places.device)
         for place in places[((places < 0) | (places > last)).any(1)].tolist():
-            self._legal(place)
+            self.legal_place(place)
         return places
 
     def statistics(self, items: ItemSet) -> tuple[list[float], list[float]]:
@@ -293,19 +296,28 @@ class Canvas:
         background = torch.as_tensor(self.background)
         for each, name in ((mean, "mean"), (std, "std"), (background, "background")):
             if each.ndim and len(each) != channels:
+                remedy = "; items.rgb() has three" if channels == 1 else ""
                 raise ValueError(
-                    f"{name} has {len(each)} values, the items have {channels} channels"
+                    f"{name} has {len(each)} values, the items have {channels} channels{remedy}"
                 )
         return 1 / (255 * std), -mean / std
 
-    def _legal(self, place: Sequence[int]) -> Pair:
-        row, column = place
+    def legal_place(self, place: Sequence[int]) -> Pair:
+        """A place as (row, column).
+
+        Raises:
+            PlaceError: when it is not two whole numbers, or off the canvas.
+        """
+        values = np.asarray(place)
+        if values.shape != (2,) or not np.issubdtype(values.dtype, np.integer):
+            raise PlaceError(f"expected a place (row, column) of whole numbers, found {place!r}")
+        row, column = values.tolist()
         if not (0 <= row <= self.last[0] and 0 <= column <= self.last[1]):
             raise PlaceError(
                 f"place {(row, column)} is off the canvas; rows are 0 to {self.last[0]}, "
                 f"columns 0 to {self.last[1]}"
             )
-        return int(row), int(column)
+        return row, column
 
 
 def homes(areas: int = 3, per_area: int = 2, coverage: int = 1, seed: int = 0) -> Tensor:

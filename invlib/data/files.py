@@ -85,6 +85,18 @@ def zip_files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise DataError(f"{path}: not a zip, damaged or cut short ({error})") from error
 
 
+def class_names(path: Path) -> set[str]:
+    """The names of the class folders of a folder or zip, of which no image is read."""
+    if path.is_dir():
+        return {p.name for p in path.iterdir() if p.is_dir() and not _hidden(p.name)}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [PurePosixPath(name) for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: not a zip, damaged or cut short ({error})") from error
+    return {m.parent.name for m in members if _is_image(m.name) and not any(map(_hidden, m.parts))}
+
+
 def _hidden(name: str) -> bool:
     """What editors and archivers leave between a user's files."""
     return name.startswith((".", "__MACOSX"))

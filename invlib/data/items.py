@@ -86,8 +86,10 @@ class ItemSet:
         A rule on the official order, so a full download gives the same items as a prefix of it.
 
         Raises:
-            DataError: when a class has too few items.
+            DataError: when a class has too few items, or fewer than one of each is asked for.
         """
+        if per_class < 1 or skip < 0:
+            raise DataError(f"{self.name}: {per_class} items of each class after {skip} are none")
         kept = []
         for label, name in enumerate(self.classes):
             index = torch.nonzero(self.labels == label).flatten()
@@ -174,8 +176,10 @@ def _tensor(values: Any, whole: bool) -> Any:
 
 
 def _hint(images: Tensor) -> str:
-    if images.ndim == 4 and images.shape[3] in (1, 3) and images.dtype == torch.uint8:
-        return "; channels come before height and width: .permute(0, 3, 1, 2)"
-    if images.is_floating_point():
-        return "; of fractions, (255 * images).round().to(torch.uint8)"
+    if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
+        return "; channels come before height and width"
+    if images.ndim == 3:
+        return "; a grey image has one channel"
+    if images.dtype != torch.uint8:
+        return "; whole numbers from 0 to 255, fractions times 255"
     return ""

@@ -17,7 +17,7 @@ import platformdirs
 import torch
 
 from invlib.data import objects, synthetic
-from invlib.data.files import decode, folder_files, read_idx, zip_files
+from invlib.data.files import class_names, decode, folder_files, read_idx, zip_files
 from invlib.data.items import DataError, ItemSet
 
 SPLITS = ("train", "test")
@@ -92,7 +92,7 @@ def load(
     name: str | Path,
     split: str = "train",
     root: str | Path | None = None,
-    size: tuple[int, int] | None = None,
+    size: int | tuple[int, int] | None = None,
 ) -> ItemSet:
     """A set of items by name, or a folder or zip of class folders by path.
 
@@ -103,9 +103,9 @@ def load(
         split: ``"train"`` or ``"test"``; a folder or zip that has no splits is the same in both,
             and so are ``objects10`` and ``objects2``, which have one image per class.
         root: the data root.
-        size: (height, width) to which each image of a folder or zip is resized (bicubic), after
-            black was added where it has another shape; needed where they are not of one size,
-            which an ``ItemSet`` has.
+        size: (height, width), or the side of a square, to which each image of a folder or zip is
+            resized (bicubic), after black was added where it has another shape; needed where they
+            are not of one size, which an ``ItemSet`` has.
 
     Returns:
         All items of the split in the official order.
@@ -116,6 +116,7 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
+    size = (size, size) if isinstance(size, int) else size
     base = data_root(root)
     if name in _EMBEDDED:
         return _item_set(str(name), *_EMBEDDED[str(name)](split))
@@ -130,7 +131,7 @@ def load(
         return _downloaded_cifar10(base, split)
     raise DataError(
         f"unknown set {str(name)!r}; expected one of {', '.join(NAMES)}, "
-        f"or a folder or zip of class folders (looked in {base})"
+        f"or a folder or zip of class folders (looked in {base} and {Path.cwd()})"
     )
 
 
@@ -192,13 +193,23 @@ def catalogue(root: str | Path | None = None) -> list[dict[str, object]]:
 
 
 def _check_split(path: Path, split: str) -> None:
-    """Refuse to give the items of the other split."""
+    """Refuse to give the items of the other split, or labels that mean others there."""
     (other,) = (each for each in SPLITS if each != split)
-    there = [each for each in (path / other, path / f"{other}.zip") if each.exists()]
-    if there and not ((path / split).exists() or (path / f"{split}.zip").exists()):
-        raise DataError(f"{path} has no {split} split, only {there[0].name}")
+    ours, theirs = (
+        [each for each in (path / name, path / f"{name}.zip") if each.exists()]
+        for name in (split, other)
+    )
+    if theirs and not ours:
+        raise DataError(f"{path} has no {split} split, only {theirs[0].name}")
     if path.stem == other and path.exists():
         raise DataError(f"{path} is the {other} split; {split} was asked for: name {path.parent}")
+    if ours and theirs:
+        names, others = (sorted(class_names(each)) for each in (ours[0], theirs[0]))
+        if names != others:
+            raise DataError(
+                f"{path}: expected the same class folders in both splits, found "
+                f"{', '.join(names)} in {ours[0].name} and {', '.join(others)} in {theirs[0].name}"
+            )
 
 
 def _item_set(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from invlib.data.canvas import Canvas, Pair
-from invlib.devices import chunk_size
+from invlib.devices import chunk_size, dtype_of
 from invlib.exact.choice import PathError, PlainPath, Shortcut
 from invlib.exact.layers import spans
 from invlib.exact.trial import counted, hooked, output
@@ -187,14 +187,14 @@ class Propagator(Shortcut):
         return whole // 2, both - one, 2 * one - both
 
     def _plain(self, images: Tensor, places: Tensor | Pair) -> Any:
-        return output(self.model, self.canvas.render(images, places).to(_dtype(self.model)))
+        return output(self.model, self.canvas.render(images, places).to(dtype_of(self.model)))
 
     def _propagate(
         self, images: Tensor, places: Tensor | Pair, common: tuple[bool, bool] | None = None
     ) -> Any:
         places = self.canvas.legal(places, len(images))
         common = _common(places) if common is None else common
-        device, dtype = images.device, _dtype(self.model)
+        device, dtype = images.device, dtype_of(self.model)
         fixed = self._kept is not None
         constant = not fixed and torch.as_tensor(self.canvas.background).ndim < 2
         rows, columns = (
@@ -245,9 +245,9 @@ def changed(
     ]
     try:
         with torch.inference_mode():
-            model(canvas.empty(images.shape[1], images.device).to(_dtype(model)))
+            model(canvas.empty(images.shape[1], images.device).to(dtype_of(model)))
             empty = dict(maps)
-            model(canvas.render(images, place).to(_dtype(model)))
+            model(canvas.render(images, place).to(dtype_of(model)))
     finally:
         for hook in hooks:
             hook.remove()
@@ -258,7 +258,3 @@ def _common(places: Tensor) -> tuple[bool, bool]:
     """Whether all have one row, and whether all have one column."""
     rows, columns = (places == places[0]).all(0).tolist()
     return rows, columns
-
-
-def _dtype(model: nn.Module) -> torch.dtype:
-    return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)

@@ -15,6 +15,7 @@ from invlib.devices import autocast, device_of, evaluating
 from invlib.exact.dense import check_layer
 from invlib.exact.layers import Walk
 from invlib.exact.propagation import Propagator
+from invlib.progress import bar
 from invlib.training import fitting
 
 
@@ -79,17 +80,19 @@ def cosine_by_displacement(
     part = _up_to(model, layer)
     row, start = canvas.leftmost_centred
     images = canvas.prepare(items).images.to(device_of(model))
+    total = len(images) * (1 + len(columns))
     forward = Propagator(part, canvas, exact_path)
     with (
         torch.inference_mode(),
         evaluating(part),
         autocast(images.device, precision),
-        fitting(model, items),
+        fitting(model, items, canvas),
+        bar(total=total, desc=f"cosines of {items.name}", unit="item") as progress,
     ):
-        outputs = [
-            out["layer"].flatten(1).double().cpu()
-            for _, out in forward.everywhere(images, (row,), (start, *columns))
-        ]
+        outputs = []
+        for index, out in forward.everywhere(images, (row,), (start, *columns)):
+            outputs.append(out["layer"].flatten(1).double().cpu())
+            progress.update(len(index))
     base, *displaced = normalize(torch.cat(outputs), dim=1).split(len(images))
     others = items.labels[:, None] < items.labels[None]
 

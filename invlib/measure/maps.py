@@ -29,6 +29,8 @@ class _Map(NDArrayOperatorsMixin):
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        if any(isinstance(each, _Map) for each in options.get("out", ())):
+            raise TypeError("a map is not changed in place; its .values.copy() can be")
         plain = (each.values if isinstance(each, _Map) else each for each in inputs)
         return getattr(ufunc, method)(*plain, **options)
 
@@ -58,7 +60,7 @@ class AccuracyMap(_Map):
         values: float64 (rows, columns), fractions.
         rows: of the places, in pixels.
         columns: likewise.
-        place: the trained place, (row, column).
+        place: the trained place, (row, column), with which others are compared.
         item: size of the items, (height, width).
         classes: how many the items have.
         set: name of the items.
@@ -146,7 +148,7 @@ class AccuracyMap(_Map):
         return (
             f"{self.set} ({self.classes} classes), normalised accuracy: 0 % is chance\n"
             f"{_percent(self.trained)} at the trained place {self.place}, "
-            f"{_percent(self.canvas)} over the whole canvas ({places} places)\n"
+            f"{_percent(self.canvas)} over all {places} places of the grid\n"
             f"{_percent(self.far)} far away: at the {far} places that share no pixel with it"
         )
 
@@ -225,10 +227,17 @@ def compare(networks: Mapping[str, AccuracyMap | Sequence[AccuracyMap]]) -> "pd.
         and ``map``, for ``plots.bars``, ``plots.heatmaps`` and ``plots.distance``.
 
     Raises:
+        TypeError: for anything else than maps by name.
         ValueError: when there is no map.
     """
     import pandas as pd
 
+    if not isinstance(networks, Mapping):
+        raise TypeError(f"expected maps by name, {{name: map}}, found {type(networks).__name__}")
+    for name, maps in networks.items():
+        for one in [maps] if not isinstance(maps, list | tuple) else maps:
+            if not isinstance(one, AccuracyMap):
+                raise TypeError(f"expected accuracy maps of {name}, found {type(one).__name__}")
     each = {k: [m] if isinstance(m, AccuracyMap) else list(m) for k, m in networks.items()}
     if not any(each.values()):
         raise ValueError("expected a map for each name, found none")
@@ -251,3 +260,19 @@ def _write(path: str | PathLike[str], **columns: Any) -> None:
     import pandas as pd
 
     pd.DataFrame({k: np.ravel(v) for k, v in columns.items()}).to_csv(path, index=False)
+
+
+def same_places(maps: Sequence[AccuracyMap]) -> None:
+    """Check that maps can be averaged.
+
+    Raises:
+        ValueError: when their grids, trained places or items differ; names two that do.
+    """
+    first, *others = ((m.rows, m.columns, m.place, m.item) for m in maps)
+    for other in others:
+        if other != first:
+            words = (
+                f"rows {rows}, columns {columns}, trained at {place}, items of {item}"
+                for rows, columns, place, item in (first, other)
+            )
+            raise ValueError(f"expected maps of the same places, found {' and '.join(words)}")

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from invlib.devices import device_of, evaluating
+from invlib.devices import device_of, dtype_of, evaluating
 from invlib.exact.dense import Scanner
 from invlib.measure.maps import SensitivityMap
 from invlib.progress import bar
@@ -20,7 +20,7 @@ def sensitivity_map(
     layer: str | None = None,
     shifts: int = 10,
     metric: str = "cosine",
-    labels: Tensor | None = None,
+    labels: Tensor | NDArray[Any] | None = None,
     fill: float | Sequence[float] = 0.0,
     exact_path: str = "auto",
 ) -> SensitivityMap:
@@ -46,14 +46,20 @@ def sensitivity_map(
 
     Raises:
         ValueError: for an unknown layer (names the nearest), metric, shifts beyond the frame,
-            images that are not float, or accuracy without a label for each image.
+            images that are not float, or accuracy without a label for each image, of those that the
+            network answers with.
+        TypeError: for images that are neither a tensor nor an array.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     if metric not in ("cosine", "euclidean", "accuracy"):
         raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
     if isinstance(images, np.ndarray):
-        images = torch.from_numpy(images)
-        images = images.float() if images.is_floating_point() else images
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    if not isinstance(images, Tensor):
+        raise TypeError(
+            "expected images as the network takes them, such as canvas.render gives, "
+            f"found {type(images).__name__}"
+        )
     if metric == "accuracy" and (labels is None or len(labels) != len(images)):
         found = "none" if labels is None else len(labels)
         raise ValueError(f"accuracy needs a label for each of {len(images)} images, found {found}")
@@ -61,8 +67,10 @@ def sensitivity_map(
         raise ValueError(
             "expected images as float (n, channels, height, width), "
             f"found {images.dtype} {tuple(images.shape)}"
+            + ("; canvas.render makes them of items" if images.dtype == torch.uint8 else "")
         )
-    images = images.to(device_of(model))
+    images = images.to(device_of(model), dtype_of(model))
+    labels = None if labels is None else torch.as_tensor(labels)
     scanner = Scanner(model, layer, shifts, fill, exact_path)
     few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
     sums = torch.zeros((), dtype=torch.float64)
@@ -77,6 +85,11 @@ def sensitivity_map(
             outputs = scanner(images[index]).double()
             base = outputs[:, shifts, shifts, None, None]
             if labels is not None and metric == "accuracy":
+                if int(labels.max()) >= outputs.shape[3] or int(labels.min()) < 0:
+                    raise ValueError(
+                        f"expected labels from 0 to {outputs.shape[3] - 1} for the network's "
+                        f"outputs, found {int(labels.min())} to {int(labels.max())}"
+                    )
                 values = outputs.argmax(3) == labels[index, None, None].to(outputs.device)
             elif metric == "cosine":
                 values = torch.cosine_similarity(outputs, base, dim=3)

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from invlib.claims import by_seed
 from invlib.measure.drawing import draw_accuracy, new_axes
-from invlib.measure.maps import AccuracyMap, Values
+from invlib.measure.maps import AccuracyMap, Values, same_places
 from invlib.measure.statistics import ENOUGH, interval
 from invlib.plots.axes import PALETTE, looks, not_run, percent_axis
 from invlib.runs import passed
@@ -85,13 +85,14 @@ def heatmaps(table: pd.DataFrame, column: str = "map") -> Figure:
     conditions, sets = looks(table, "condition"), looks(table, "set")
     figure, axes = plt.subplots(
         len(conditions), len(sets), figsize=(1.45 * len(sets) + 1.6, 1.5 * len(conditions) + 0.6),
-        squeeze=False, sharex=True, sharey=True,
+        squeeze=False, sharex=True, sharey=True, layout="constrained",
     )  # fmt: skip
     for row, condition in enumerate(conditions):
         for i, name in enumerate(sets):
             ax = axes[row, i]
             maps = table[(table.condition == condition) & (table.set == name)][column].tolist()
             if maps:
+                same_places(maps)
                 mesh = draw_accuracy(ax, replace(maps[0], values=np.mean(maps, axis=0)))
                 ax.set(xticks=maps[0].columns[:: len(maps[0].columns) - 1 or 1])
                 ax.set(yticks=maps[0].rows[:: len(maps[0].rows) - 1 or 1])
@@ -101,7 +102,6 @@ def heatmaps(table: pd.DataFrame, column: str = "map") -> Figure:
             if row == 0:
                 ax.set_title(sets[name].label, fontsize=10)
         axes[row, 0].set_ylabel(fill(conditions[condition].label, 16), fontsize=9)
-    figure.tight_layout()
     figure.colorbar(mesh, ax=axes, label="accuracy (%)", fraction=0.025, pad=0.02)
     plt.close(figure)
     return figure
@@ -151,6 +151,7 @@ def _curves(
     table = passed(table)
     if not len(table):
         return not_run(figure)
+    same_places(table["map"].tolist())
     for condition, look in looks(table, "condition").items():
         rows = table[table.condition == condition]
         each = [curve(one) for one in rows["map"]]

@@ -242,6 +242,18 @@ def test_items_that_would_be_distorted_are_refused(noise):
     assert (square[:, :, 0] == 9).all() and (square[:, :, 5] == 9).all()
 
 
+@pytest.mark.parametrize("place", [24, (24, 0, 0), (0.5, 0), "ab"])
+def test_what_is_no_place_is_refused(place):
+    with pytest.raises(PlaceError, match="expected a place .* of whole numbers, found"):
+        Canvas(64, 16).legal_place(place)
+    assert Canvas(64, 16).legal_place(np.array([24, 0])) == (24, 0)
+
+
+def test_what_is_no_set_of_items_is_refused():
+    with pytest.raises(TypeError, match="expected items as from invlib.load, found str"):
+        Canvas(64, 16).prepare("digits")
+
+
 def test_a_canvas_says_what_it_is():
     assert repr(Canvas(64, (16, 8))) == "<Canvas of 64 x 64 pixels for items of 16 x 8>"
     coloured = Canvas(64, 16, torch.zeros(3, 64, 64), mean=(0.5, 0.4, 0.3), std=0.5)

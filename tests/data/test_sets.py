@@ -118,13 +118,20 @@ def test_numpy_arrays_and_lists_of_labels_become_tensors(noise):
 @pytest.mark.parametrize(
     ("images", "hint"),
     [
-        (np.zeros((4, 6, 6, 3), np.uint8), r"channels come before .*permute\(0, 3, 1, 2\)"),
-        (np.zeros((4, 3, 6, 6)), r"of fractions, \(255 \* images\).round\(\)"),
+        (np.zeros((4, 6, 6, 3), np.uint8), "channels come before height and width"),
+        (np.zeros((4, 6, 6), np.uint8), "a grey image has one channel"),
+        (np.zeros((4, 3, 6, 6)), "whole numbers from 0 to 255, fractions times 255"),
     ],
 )
 def test_arrays_of_another_layout_are_refused_with_the_remedy(images, hint):
     with pytest.raises(DataError, match=f"mine: images must be uint8 .*{hint}"):
         ItemSet(images, [0, 1, 0, 1], ("a", "b"), "mine")
+
+
+@pytest.mark.parametrize(("per_class", "skip"), [(0, 0), (-1, 0), (1, -1)])
+def test_no_items_of_each_class_are_refused(noise, per_class, skip):
+    with pytest.raises(DataError, match=f"noise: {per_class} items of each class after {skip}"):
+        noise(4).first(per_class, skip)
 
 
 def test_a_set_says_what_it_is(noise):
@@ -573,7 +580,8 @@ def test_a_real_file_with_a_flipped_bit_is_named(real_data, tmp_path, where):
 
 def test_images_of_different_sizes_are_resized_when_asked(tmp_path):
     path = as_folder(tmp_path, {"cat/1.png": png(9), "ant/1.png": png(7, size=(8, 4))})
-    items = load(path, size=(4, 4))
+    items = load(path, size=4)
+    assert torch.equal(items.images, load(path, size=(4, 4)).images)
     assert items.images.shape == (2, 1, 4, 4)
     # What is twice as high as wide keeps its shape, between black.
     assert items.images[0, 0, 0].tolist() == [0, 7, 7, 0]
@@ -592,6 +600,21 @@ def test_the_other_split_is_not_given_in_its_place(tmp_path, write):
         load("mine", "test", tmp_path)
     with pytest.raises(DataError, match=rf"{train.name} is the train split; test was asked for"):
         load(train, "test")
+
+
+@pytest.mark.parametrize("write", [as_folder, as_zip])
+def test_splits_in_which_a_label_means_another_class_are_refused(tmp_path, write):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    write(folder, {"cat/1.png": png(9), "ant/1.png": png(7)})
+    train = folder / ("train.zip" if write is as_zip else "train")
+    train.rename(folder / train.name.replace("train", "test"))
+    write(folder, {"cat/1.png": png(9), "ant/1.png": png(7), ".hidden/1.png": png(7)})
+    assert load("mine", "test", tmp_path).classes == load("mine", root=tmp_path).classes
+    write(folder, {"cat/1.png": png(9), "dog/1.png": png(7)})
+    for split in ("train", "test"):
+        with pytest.raises(DataError, match="mine: expected the same class folders in both splits"):
+            load("mine", split, tmp_path)
 
 
 @pytest.mark.parametrize("write", [as_folder, as_zip])

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from invlib.data.canvas import Canvas, PlaceError
-from invlib.measure.accuracy import accuracy_map
+from invlib.measure.accuracy import accuracy_map, answers
 from invlib.measure.cosine import cosine_by_displacement
-from invlib.training import Recipe, fit
+from invlib.training import Recipe, TrainingWarning, fit
 
 CANVAS = Canvas(12, 6, std=0.5)
 
@@ -54,9 +54,9 @@ def test_a_map_equals_one_canvas_at_a_time(noise, channels):
 
 
 def test_rows_come_first(noise):
-    items = noise(4)
-    found = accuracy_map(Upper(), CANVAS, items.take(torch.tensor([0, 2, 1])), (0, 6), (0, 3, 6))
-    assert np.allclose(found, [[2 / 3] * 3, [1 / 3] * 3])
+    known = answers(Upper(), CANVAS, noise(4).take(torch.tensor([0, 2, 1])), (0, 6), (0, 3, 6))
+    assert known[0].tolist() == [[True, True, False]] * 3  # in the upper row all are class 0
+    assert known[1].tolist() == [[False, False, True]] * 3
 
 
 def test_each_axis_has_its_own_grid_where_the_canvas_is_not_square(noise):
@@ -87,8 +87,8 @@ def test_the_network_is_measured_in_evaluation_mode_and_left_as_it_was(noise, tr
     with torch.no_grad():
         model[2].weight[0], model[2].weight[1] = 1.0, -1.0
         model[2].bias.copy_(torch.tensor([0.0, 1.0]))  # decides where dropout blanks everything
-    found = accuracy_map(model, CANVAS, noise(2).take(torch.tensor([0, 0, 1])), (0, 6))
-    assert np.allclose(found, np.full((2, 2), 2 / 3))
+    known = answers(model, CANVAS, noise(2), (0, 6), (0,))
+    assert known[:, 0].tolist() == [[True, False]] * 2
     assert model.training is training
 
 
@@ -130,10 +130,60 @@ def test_items_of_other_channels_are_refused_with_the_remedy(noise, given, taken
             measure()
 
 
-def test_an_error_of_the_network_itself_is_passed_on(noise):
+def test_an_error_of_the_network_itself_is_passed_on_with_what_it_was_given(noise):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(7, 2))
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as raised:
         accuracy_map(model, CANVAS, noise(6), (0,))
+    assert raised.value.__notes__ == ["The network was given (n, 1, 12, 12)."]
+
+
+def test_classes_count_alike_however_many_items_each_has(noise):
+    items = noise(10).take(torch.tensor([0, 2, 4, 6, 8, 1]))  # five of a, one of b
+    always_a = nn.Sequential(nn.Flatten(), nn.Linear(144, 2))
+    nn.init.zeros_(always_a[1].weight)
+    always_a[1].bias.data = torch.tensor([1.0, 0.0])
+    found = accuracy_map(always_a, CANVAS, items, (0, 6))
+    assert np.array_equal(found, np.full((2, 2), 0.5)) and found.canvas == 0
+
+
+def test_logits_that_are_not_finite_are_not_passed_over(noise):
+    broken = Random(2)
+    broken.layer.weight.data[0, 0] = torch.nan
+    with pytest.warns(TrainingWarning, match="logits for noise that are not finite"):
+        accuracy_map(broken, CANVAS, noise(6), (0,))
+
+
+def test_the_trained_place_is_on_the_grid_unless_another_is_asked_for(noise):
+    canvas = Canvas(64, 13)  # from 0 to 51, and 51 / 2 is rounded down
+    found = accuracy_map(Random(2, size=64), canvas, noise(4, size=13))
+    assert found.place == (25, 0) and 25 in found.rows and not np.isnan(found.trained)
+    assert found.shape == (20, 19) and set(canvas.test_grid()) < set(found.rows)
+    found = accuracy_map(Random(2, size=64), canvas, noise(4, size=13), place=[30, 7])
+    assert found.place == (30, 7) and found.shape == (20, 20)
+
+
+@pytest.mark.parametrize("grid", [(6, 0), (0, 0, 6), (0, 0.5), ()])
+def test_a_grid_that_does_not_rise_in_whole_numbers_is_refused(noise, grid):
+    with pytest.raises(PlaceError, match="rows and columns as rising whole numbers, found"):
+        accuracy_map(Upper(), CANVAS, noise(2), grid)
+
+
+def test_a_trained_place_off_the_canvas_is_refused(noise):
+    with pytest.raises(PlaceError, match=r"place \(7, 0\) is off the canvas"):
+        accuracy_map(Upper(), CANVAS, noise(2), (0,), place=(7, 0))
+
+
+@pytest.mark.parametrize("measure", ["map", "fit"])
+def test_what_is_no_network_and_items_of_one_class_are_refused(noise, measure):
+    def measured(model, items):
+        if measure == "map":
+            return accuracy_map(model, CANVAS, items, (0,))
+        return fit(model, CANVAS, items, CANVAS.one_location(), Recipe(steps=1))
+
+    with pytest.raises(TypeError, match=r"a network \(torch.nn.Module\), found ellipsis"):
+        measured(..., noise(4))
+    with pytest.raises(ValueError, match="noise has one class: there is nothing to tell apart"):
+        measured(Random(2), noise(4, 1))
 
 
 @pytest.mark.parametrize("grid", [(0, 7), (-1, 0)])

@@ -1,6 +1,7 @@
 """Maps: what is read off them, by hand and by counting, what they say, write and draw."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ def test_an_accuracy_map_by_hand():
     assert BY_HAND.canvas == pytest.approx((1.7 - 1 / 9) / 6)
     assert BY_HAND.report() == (
         "cats (10 classes), normalised accuracy: 0 % is chance\n"
-        "100.0 % at the trained place (5, 0), 26.5 % over the whole canvas (6 places)\n"
+        "100.0 % at the trained place (5, 0), 26.5 % over all 6 places of the grid\n"
         "2.2 % far away: at the 4 places that share no pixel with it"
     )
 
@@ -181,6 +182,33 @@ def test_networks_are_compared_under_their_own_names():
     assert table["map"].tolist() == [BY_HAND, BY_HAND, other, BY_HAND]
     with pytest.raises(ValueError, match="expected a map for each name, found none"):
         invlib.compare({"mine": []})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (BY_HAND, r"maps by name, \{name: map\}, found AccuracyMap"),
+        ({"mine": BY_HAND.values}, "accuracy maps of mine, found ndarray"),
+        ({"mine": [BY_HAND, None]}, "accuracy maps of mine, found NoneType"),
+    ],
+)
+def test_what_are_no_maps_by_name_are_refused(wrong, words):
+    with pytest.raises(TypeError, match=words):
+        invlib.compare(wrong)
+
+
+def test_maps_of_other_places_are_not_drawn_as_one():
+    other = empty((5, 11), (0, 3, 10), (5, 0), (6, 6))
+    table = invlib.compare({"mine": [BY_HAND, replace(other, set="cats")]})
+    for draw in (invlib.plots.heatmaps, invlib.plots.distance, invlib.plots.columns):
+        with pytest.raises(ValueError, match=r"same places, found .* 3, 9\).* 3, 10\)"):
+            draw(table)
+
+
+def test_a_map_is_not_changed_in_place():
+    one = BY_HAND
+    with pytest.raises(TypeError, match="not changed in place"):
+        one += 1
 
 
 def test_the_books_figures_take_a_comparison():

@@ -147,3 +147,19 @@ def test_a_module_in_the_place_of_a_layers_name_is_told_its_name():
         sensitivity_map(model, ONE_PIXEL, model[1], 1)
     with pytest.raises(ValueError, match="such as '0', found a Conv2d"):
         sensitivity_map(model, ONE_PIXEL, nn.Conv2d(1, 1, 1), 1)
+
+
+def test_the_precision_of_the_images_is_the_networks():
+    found = sensitivity_map(TABLE, ONE_PIXEL.double(), None, 1)
+    assert np.allclose(found, BY_HAND["cosine"])
+
+
+@pytest.mark.parametrize("labels", [[2], [-1]])
+def test_labels_that_the_network_does_not_answer_with_are_refused(labels):
+    with pytest.raises(ValueError, match="expected labels from 0 to 1 .* found"):
+        sensitivity_map(TABLE, ONE_PIXEL, None, 1, "accuracy", np.array(labels))
+
+
+def test_what_are_no_images_are_refused(noise):
+    with pytest.raises(TypeError, match="such as canvas.render gives, found ItemSet"):
+        sensitivity_map(TABLE, noise(2), None, 1)

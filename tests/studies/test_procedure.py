@@ -89,7 +89,7 @@ def test_images_are_read_once_for_all_augmentations(monkeypatch):
     for kind in ("places", "crops"):
         settings = SMOKE.conditions[f"natural-{kind}"]
         start = replace(settings.start, recipe=replace(settings.start.recipe, steps=1))
-        procedure._pretrained(replace(settings, start=start), 0, torch.device("cpu"))
+        procedure.pretrained(replace(settings, start=start), 0)
     assert names == ["digits"]
 
 
