@@ -3,5 +3,6 @@
 from invlib.plots.accuracy import bars, columns, distance, heatmaps
 from invlib.plots.axes import looks
 from invlib.plots.inputs import augmentations, stimuli
+from invlib.plots.inside import cosines, losses
 from invlib.plots.shortcuts import cells, savings, seconds
 from invlib.plots.transfer import matrix, pairs
