@@ -52,6 +52,7 @@ def diversity(
             )  # fmt: skip
     ax.set(xscale="log", xlabel="number of different images pretrained on")
     ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter("")
     percent_axis(ax)
     handles = [
         Line2D([], [], color="black", marker=marker, ls="", label=f"pretrained on {words}")
@@ -109,10 +110,10 @@ def areas(table: pd.DataFrame) -> Figure:
 
     Panels lie as the areas do; the own one is framed.
 
+    Paper: Biscione & Bowers 2020, Fig. 5.
+
     Args:
         table: of the study ``sanity_check``, one condition.
-
-    Paper: Biscione & Bowers 2020, Fig. 5.
     """
     table = passed(table)
     table = table[table.areas.notna()]

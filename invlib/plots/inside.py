@@ -26,6 +26,8 @@ def cosines(table: pd.DataFrame, untrained: pd.DataFrame, layer: str = "classifi
     classes at the same place: the baseline. Lines are means over networks of the mean over items,
     bands their 95 % interval; of fewer than ``ENOUGH`` seeds each is a thin line.
 
+    Paper: Biscione & Bowers 2020, Fig. 3.
+
     Args:
         table: of a study with similarities, from ``runs.table``.
         untrained: likewise, of networks without any pretraining; their similarities before they
@@ -34,8 +36,6 @@ def cosines(table: pd.DataFrame, untrained: pd.DataFrame, layer: str = "classifi
 
     Raises:
         ValueError: when the layer was not measured; names those that were.
-
-    Paper: Biscione & Bowers 2020, Fig. 3.
     """
     table, untrained = (rows[rows.before.notna()] for rows in (passed(table), untrained))
     if not len(table):

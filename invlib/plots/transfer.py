@@ -3,6 +3,7 @@
 A pair of a set with itself shares its items; a condition of the table bears the set's name.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,11 +27,11 @@ def matrix(table: pd.DataFrame, column: str = "canvas") -> Figure:
     Colours end at chance and at perfect, numbers do not. A frame marks a set taught to a network
     that knew its items already.
 
+    Paper: Biscione & Bowers 2020, Fig. 2B.
+
     Args:
         table: of a study, from ``runs.table``; its conditions are rows, its sets columns.
         column: ``canvas``, ``far``, or either with ``_held_out``.
-
-    Paper: Biscione & Bowers 2020, Fig. 2B.
     """
     figure, ax = new_axes((6.4, 4.8))
     table = table[table[column].notna()]
@@ -57,7 +58,7 @@ def matrix(table: pd.DataFrame, column: str = "canvas") -> Figure:
                 frame: Any = {"ec": PALETTE[1], "lw": 2.5, "fill": False}
                 ax.add_patch(Rectangle((x + 0.03, y + 0.03), 0.94, 0.94, **frame))
     ax.set(xlabel="taught at one place", ylabel="pretrained on")
-    ax.tick_params(length=0)
+    ax.tick_params(length=0, labelrotation=0)
     plt.setp(ax.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
     return figure
 
@@ -68,11 +69,11 @@ def pairs(table: pd.DataFrame, column: str = "canvas") -> Figure:
     Means, intervals, dots and crosses are those of ``bars``. A bar is hatched where the set taught
     is the one pretrained on.
 
+    Paper: Biscione & Bowers 2020, Fig. 4.
+
     Args:
         table: as for ``matrix``.
         column: likewise.
-
-    Paper: Biscione & Bowers 2020, Fig. 4.
     """
     if not len(table):
         return not_run(new_axes((6.4, 2))[0])
@@ -87,8 +88,8 @@ def pairs(table: pd.DataFrame, column: str = "canvas") -> Figure:
     shared = Patch(facecolor="grey", hatch=_SHARED, edgecolor="white", label="the same items")
     legend: dict[Any, Artist] = {shared.get_label(): shared}
     for ax, (name, look) in zip(axes.flat, conditions.items(), strict=False):
-        rows = table[table.condition == name]
-        for handle in draw_bars(ax, rows, {name: look}, sets, across=True)[1:]:
+        rows, one = table[table.condition == name], {name: replace(look, hatch="")}
+        for handle in draw_bars(ax, rows, one, sets, across=True)[1:]:
             legend[handle.get_label()] = handle
         for bar in ax.containers[0] if ax.containers else ():
             if list(sets)[round(bar.get_y() + bar.get_height() / 2)] == name:
