@@ -37,12 +37,18 @@ def accuracy_figure(accuracy: "AccuracyMap") -> Figure:
 
 def draw_accuracy(ax: Axes, accuracy: "AccuracyMap") -> QuadMesh:
     """The same on these axes."""
+    mesh = draw_places(ax, accuracy)
+    for colour, line in (("white", 2.5), ("black", 1)):
+        ax.plot(*accuracy.place[::-1], "o", mfc="none", mec=colour, ms=9, mew=line, clip_on=False)
+    return mesh
+
+
+def draw_places(ax: Axes, accuracy: "AccuracyMap") -> QuadMesh:
+    """The same without a mark, for what was learnt at more places than one."""
     height, width = accuracy.item
     rows, columns = _edges(accuracy.rows, height), _edges(accuracy.columns, width)
     mesh = ax.pcolormesh(columns, rows, 100 * accuracy.values, cmap="cividis", vmin=0, vmax=100)
     ax.set(aspect="equal", ylim=(rows[-1], rows[0]))  # row 0 at the top
-    for colour, line in (("white", 2.5), ("black", 1)):
-        ax.plot(*accuracy.place[::-1], "o", mfc="none", mec=colour, ms=9, mew=line, clip_on=False)
     return mesh
 
 

@@ -3,20 +3,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 from textwrap import fill
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from invlib.claims import by_seed
 from invlib.measure.drawing import draw_accuracy, new_axes
 from invlib.measure.maps import AccuracyMap, Values, same_places
-from invlib.measure.statistics import ENOUGH, interval
 from invlib.plots.axes import PALETTE, looks, not_run, percent_axis
+from invlib.plots.spread import draw_bars, draw_curve
 from invlib.runs import passed
 
 
@@ -35,40 +32,11 @@ def bars(table: pd.DataFrame, column: str = "canvas") -> Figure:
         return not_run(figure)
     conditions, sets = looks(table, "condition"), looks(table, "set")
     table = table.assign(percent=100 * table[column].astype(float))
-    learnt = passed(table)
-    where: dict[str, Any] = {
-        "x": "set", "y": "percent", "order": list(sets), "ax": ax,
-        "hue": "condition", "hue_order": list(conditions),
-    }  # fmt: skip
-    sns.barplot(
-        learnt, **where, palette={n: PALETTE[look.colour] for n, look in conditions.items()},
-        errorbar=_interval, capsize=0.15, err_kws={"linewidth": 1, "color": "black"},
-    )  # fmt: skip
-    handles = ax.get_legend_handles_labels()[0]
-    for container, look in zip(ax.containers[: len(conditions)], conditions.values(), strict=True):
-        for bar in container:
-            bar.set(hatch=look.hatch, edgecolor="white", linewidth=0)
-    few = learnt.groupby(["set", "condition"])["percent"].transform("size") < ENOUGH
-    failed = table.drop(learnt.index)
-    for rows, marker, words in (
-        (learnt[few], "o", "one network"), (failed, "X", "failed its control")
-    ):  # fmt: skip
-        if len(rows):
-            sns.stripplot(
-                rows, **where, dodge=True, jitter=False, marker=marker, size=4.5, legend=False,
-                palette=["white"] * len(conditions), edgecolor="black", linewidth=0.8,
-            )  # fmt: skip
-            handles.append(
-                Line2D([], [], label=words, marker=marker, ls="", mfc="white", mec="black", mew=0.8)
-            )
+    legend = draw_bars(ax, table, conditions, sets)
     percent_axis(ax)
     ax.set_xticks(range(len(sets)), [look.label for look in sets.values()])
     ax.set(xlabel="")
-    labels = [look.label for look in conditions.values()]
-    labels += [str(handle.get_label()) for handle in handles[len(conditions) :]]
-    ax.legend(
-        handles, labels, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.0)
-    )
+    ax.legend(handles=legend, loc="lower center", ncols=3, frameon=False, bbox_to_anchor=(0.5, 1.0))
     return figure
 
 
@@ -158,19 +126,9 @@ def _curves(
         seeds = 100 * np.stack(
             [by_seed(rows.assign(y=y), "y") for y in np.transpose([y for _, y in each])]
         )
-        x, colour = each[0][0], PALETTE[look.colour]
-        ax.plot(x, seeds.mean(axis=1), color=colour, label=look.label, marker=".")
-        if seeds.shape[1] >= ENOUGH:
-            _, low, high = np.transpose([interval(values) for values in seeds])
-            ax.fill_between(x, low, high, color=colour, alpha=0.25, lw=0)
-        else:
-            ax.plot(x, seeds, color=colour, lw=0.6)
+        draw_curve(ax, each[0][0], seeds, PALETTE[look.colour], label=look.label, marker=".")
     ax.axvline(dashed(table["map"].iloc[0]), color="grey", ls="--", lw=1)
     percent_axis(ax)
     ax.set(xlabel=words)
     ax.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
     return figure
-
-
-def _interval(values: Any) -> tuple[float, float]:
-    return interval(values)[1:] if len(values) >= ENOUGH else (np.nan, np.nan)

@@ -1,5 +1,8 @@
 """Axes, and how what stands in a table is called and drawn."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
@@ -10,6 +13,7 @@ from matplotlib.figure import Figure
 from invlib.runs import Look
 
 PALETTE = sns.color_palette("colorblind")
+MARKERS = "os^DvP*X<>"
 _HATCHES = ("", "//", "..", "\\\\", "xx", "++")
 
 
@@ -32,6 +36,13 @@ def looks(table: pd.DataFrame, column: str) -> dict[str, Look]:
     return {name: look for name, look in known.items() if name in present}
 
 
+def colours(looks: Mapping[str, Look]) -> dict[str, Any]:
+    """A colour for each: its own, or by their order where two would have the same."""
+    own = [look.colour for look in looks.values()]
+    chosen = own if len(set(own)) == len(own) else range(len(own))
+    return {name: PALETTE[i % len(PALETTE)] for name, i in zip(looks, chosen, strict=True)}
+
+
 def not_run(figure: Figure) -> Figure:
     """Say on a figure that there is nothing to draw."""
     for ax in figure.axes:
@@ -40,15 +51,15 @@ def not_run(figure: Figure) -> Figure:
     return figure
 
 
-def percent_axis(ax: Axes) -> None:
-    """Normalised accuracy in percent upwards, on the same scale throughout."""
-    ax.axhline(0, color="black", lw=1)
-    ax.axhline(100, color="grey", lw=0.5)
-    ax.set(
-        # An interval or a single network may leave the figure, the bars may not.
-        ylim=(max(-40, min(-15, ax.get_ylim()[0])), 108),
-        ylabel="normalised accuracy (%)\n0 = chance, 100 = perfect",
-    )
+def percent_axis(ax: Axes, across: bool = False) -> None:
+    """Normalised accuracy in percent, on the same scale throughout; upwards, or to the right."""
+    line, name = (ax.axvline, "x") if across else (ax.axhline, "y")
+    line(0, color="black", lw=1)
+    line(100, color="grey", lw=0.5)
+    # An interval or a single network may leave the figure, the bars may not.
+    low = max(-40, min(-15, (ax.get_xlim() if across else ax.get_ylim())[0]))
+    words = "normalised accuracy (%)\n0 = chance, 100 = perfect"
+    ax.set(**{f"{name}lim": (low, 108), f"{name}label": words})
     sns.despine(ax=ax)
 
 

@@ -52,6 +52,13 @@ def test_bars_are_in_the_studys_order_under_its_words():
     assert heights == [[5.0, 4.0], [3.0, 2.0]]
 
 
+def test_the_legend_shows_the_hatches_and_colours_of_the_bars():
+    (ax,) = plots.bars(table(("natural-crops", "vanilla"), ("mnist", "kmnist"), LOOKS)).axes
+    shown = [(each.get_hatch(), each.get_facecolor()) for each in ax.get_legend().get_patches()]
+    assert shown == [(each[0].get_hatch(), each[0].get_facecolor()) for each in ax.containers]
+    assert [hatch for hatch, _ in shown] == ["", ".."]
+
+
 def test_a_frame_without_words_is_drawn_in_full_under_its_names():
     legend, ticks, heights = drawn(plots.bars(table(("mine", "other"), ("cats",))))
     assert (legend, ticks, heights) == (["mine", "other"], ["cats"], [[1.0], [2.0]])
