@@ -23,8 +23,7 @@ class _Bar(tqdm):
 
     def update(self, n: float | None = 1) -> bool | None:
         drawn: bool | None = super().update(n)
-        now = self.format_dict
-        if self.shorter and now["elapsed"] > FIRST:
+        if self.shorter and (now := self.format_dict)["elapsed"] > FIRST:
             left = now["elapsed"] * (now["total"] / now["n"] - 1)
             if left > LONG:
                 self.write(
