@@ -137,8 +137,9 @@ def test_an_order_without_networks_that_passed_does_not_hold(pairs):
 # C5
 
 
-def inside(pairs, untrained=0.5, **given):
-    return pd.concat([pairs(conditions=("untrained",), before=untrained), pairs(**given)])
+def inside(pairs, untrained=0.5, seeds=2, **given):
+    fresh = pairs(seeds, ("untrained",), before=untrained)
+    return pd.concat([fresh, pairs(seeds, **given)])
 
 
 @pytest.mark.parametrize(
@@ -156,14 +157,16 @@ def test_similar_before_the_teaching_means_in_every_pair(pairs, given, verdict):
 
 
 def test_similarities_come_with_their_seeds_and_count_each_network_once(pairs):
-    rows = inside(pairs, before=first(35, 0.9, 0.7))
+    rows = inside(pairs, before=0.9, seeds=1)
+    other = inside(pairs, before=lambda a, b: 0.5 if a == b else 0.9, seeds=1).assign(seed=1)
+    rows = pd.concat([rows, other])
     again = rows[rows.condition == rows.set].assign(last_layer="kept", failed=True)
     verdict, measured = judged(C5, pd.concat([rows, again]))
     assert verdict == FAILS
-    # (35 * 0.9 + 0.7) / 36 = 0.894
+    # Seed 1: (30 * 0.9 + 6 * 0.5) / 36 = 0.833; a set with itself: (0.9 + 0.5) / 2.
     assert measured == (
-        "35 of 36 pairs (seeds alone: 35, 35); 0.89 (2 seeds: 0.89 to 0.89), "
-        "least 0.70 (objects2 to objects2); untrained 0.50 (2 seeds: 0.50 to 0.50); "
+        "30 of 36 pairs (seeds alone: 36, 30); 0.87 (2 seeds: 0.83 to 0.90), "
+        "least 0.70 (emnist_letters to emnist_letters); untrained 0.50 (2 seeds: 0.50 to 0.50); "
         "different classes 0.40 (2 seeds: 0.40 to 0.40); 12 networks, 36 pairs"
     )
 
@@ -199,6 +202,8 @@ def test_drops_are_of_networks_that_learnt_what_they_were_taught(pairs):
     bad = (rows.condition == "mnist") & (rows.set == "fashion_mnist") & (rows.seed == 0)
     rows.loc[bad, "failed"] = True
     rows.loc[bad, "after"] = rows.loc[bad, "before"]  # no drop, if it counted
+    diverged = (rows.condition == "kmnist") & (rows.set == "objects2") & (rows.seed == 1)
+    rows.loc[diverged, "after"] = None
     verdict, measured = judged(C6, rows)
     assert verdict == HOLDS
     assert measured == (
@@ -206,7 +211,7 @@ def test_drops_are_of_networks_that_learnt_what_they_were_taught(pairs):
         "0.00 (2 seeds: 0.00 to 0.00) for objects10 and objects2, "
         "0.40 (2 seeds: 0.40 to 0.40) apart; the complex ones end at 0.50 (2 seeds: 0.50 to 0.50), "
         "untrained 0.50 (2 seeds: 0.50 to 0.50); "
-        "47 networks, 24 pairs, 1 more failed their control"
+        "46 networks, 24 pairs, 2 more failed their control"
     )
 
 
