@@ -281,8 +281,8 @@ C3 = Claim(
 C4 = Claim(
     "C4",
     "Biscione & Bowers 2020, sec. 2.3",
-    "It carries over from complex sets to simple ones, not from simple to complex; the two objects "
-    "are poor for any other set.",
+    "Invariance carries over from complex sets to simple ones, not from simple to complex; a set "
+    "of two objects is poor for any other set.",
     "mean normalised canvas accuracy of the pairs whose taught set is simpler than the one "
     "pretrained on, minus that of the pairs where it is more complex, at least 20 points; and at "
     "most 40 % in the mean of the pairs from objects2 to another set",
