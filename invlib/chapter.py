@@ -50,8 +50,8 @@ def counts(measurements: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(study: str) -> pd.DataFrame:
     """The verdicts on the claims that a study decides, one row each."""
-    found = [v for v in claims.verdicts(claims.CLAIMS) if study in v.case.needs]
-    return pd.DataFrame([verdict.plain() for verdict in found])
+    decided = [each for each in claims.CLAIMS if study in {case.study for case in each.cases}]
+    return pd.DataFrame([verdict.plain() for verdict in claims.verdicts(decided)])
 
 
 def html(frame: pd.DataFrame) -> HTML:

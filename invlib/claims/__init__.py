@@ -1,7 +1,15 @@
 """The papers' claims, each with a rule on stored results, and the verdicts by scale."""
 
-from invlib.claims.biscione_bowers import C1, C2
+from invlib.claims.biscione_bowers import C1, C2, C3, C4, C5, C6, C7, C8
 from invlib.claims.frame import DIRECTION, FAILS, HOLDS, Case, Claim, Verdict, verdicts
+from invlib.claims.pairs import (
+    PAIR,
+    order_and_transfer,
+    similarity,
+    similarity_and_accuracy_lost,
+    steps_down,
+    with_losses,
+)
 from invlib.claims.summaries import (
     NOT_RUN,
     behind,
@@ -10,8 +18,9 @@ from invlib.claims.summaries import (
     median,
     overall,
     percent,
+    similar,
     with_last_layer,
 )
 
-CLAIMS = (C1, C2)
+CLAIMS = (C1, C2, C3, C4, C5, C6, C7, C8)
 """All claims, in the order of the book."""

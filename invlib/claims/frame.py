@@ -22,7 +22,8 @@ class Case:
 
     Attributes:
         profile: the scale; scales are never mixed.
-        needs: study -> the conditions whose measurements it compares.
+        needs: study -> the conditions whose measurements it compares; the first study decides it,
+            the others are compared with.
         remark: stands before what was measured.
         last_layer: which networks, see ``with_last_layer``; empty: there is one way only.
     """
@@ -31,6 +32,11 @@ class Case:
     needs: Mapping[str, tuple[str, ...]]
     remark: str = ""
     last_layer: str = ""
+
+    @property
+    def study(self) -> str:
+        """The study that decides it, in whose chapter the verdict stands."""
+        return next(iter(self.needs))
 
     @property
     def conditions(self) -> str:

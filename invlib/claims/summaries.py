@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from invlib.measure.statistics import ENOUGH, interval
 from invlib.runs import passed
@@ -41,14 +41,38 @@ def percent(values: ArrayLike, unit: str = "%") -> str:
     >>> percent([0.1])
     '10.0 % (one seed)'
     """
-    fractions = np.asarray(values, dtype=np.float64)
-    mean, low, high = (100 * value for value in interval(fractions))
-    if len(fractions) >= ENOUGH:
-        return f"{mean:z.1f} {unit} [{low:z.1f}, {high:z.1f}]"
-    if len(fractions) == 1:
-        return f"{mean:z.1f} {unit} (one seed)"
-    low, high = 100 * fractions.min(), 100 * fractions.max()
-    return f"{mean:z.1f} {unit} ({len(fractions)} seeds: {low:z.1f} to {high:z.1f})"
+    values = 100 * np.asarray(values, dtype=np.float64)
+    return in_words(values, interval(values), digits=1, unit=f" {unit}")
+
+
+def similar(values: ArrayLike) -> str:
+    """As ``percent``, for cosine similarities.
+
+    >>> similar([0.8, 0.84])
+    '0.82 (2 seeds: 0.80 to 0.84)'
+    """
+    values = np.asarray(values, dtype=np.float64)
+    return in_words(values, interval(values), digits=2)
+
+
+def in_words(
+    seeds: NDArray[np.float64], found: tuple[float, float, float], digits: int, unit: str = ""
+) -> str:
+    """A number with its interval, or with the range of the single seeds where they are few.
+
+    Args:
+        seeds: the number of each seed alone.
+        found: the number over all of them, and the ends of its interval.
+        digits: after the point.
+        unit: what stands after the number.
+    """
+    number, low, high = (f"{value:z.{digits}f}" for value in found)
+    if len(seeds) >= ENOUGH:
+        return f"{number}{unit} [{low}, {high}]"
+    if len(seeds) == 1:
+        return f"{number}{unit} (one seed)"
+    low, high = (f"{value:z.{digits}f}" for value in (seeds.min(), seeds.max()))
+    return f"{number}{unit} ({len(seeds)} seeds: {low} to {high})"
 
 
 def overall(rows: pd.DataFrame, column: str) -> str:
@@ -65,10 +89,15 @@ def median(rows: pd.DataFrame, column: str) -> str:
 
 def gap(rows: pd.DataFrame, column: str, condition: str, other: str) -> str:
     """The difference of two conditions over the sets and seeds they share, in percentage points."""
+    apart = gap_by_seed(rows, column, condition, other)
+    return percent(apart, "points") if len(apart) else NOT_RUN
+
+
+def gap_by_seed(rows: pd.DataFrame, column: str, condition: str, other: str) -> pd.Series:
+    """As ``gap``, a fraction at each seed."""
     both = passed(rows).pivot_table(column, ["seed", "set"], "condition")
     shared = both.reindex(columns=[condition, other]).dropna()
-    apart = (shared[condition] - shared[other]).rename("gap").reset_index()
-    return percent(by_seed(apart, "gap"), "points") if len(apart) else NOT_RUN
+    return by_seed((shared[condition] - shared[other]).rename("gap").reset_index(), "gap")
 
 
 def behind(rows: pd.DataFrame) -> str:
@@ -77,12 +106,12 @@ def behind(rows: pd.DataFrame) -> str:
     return f"{len(rows)} networks, {rows.set.nunique()} sets"
 
 
-def by_seed(rows: pd.DataFrame, column: str) -> pd.Series:
-    """The mean over sets at each seed, as if every seed had every set.
+def by_seed(rows: pd.DataFrame, column: str, of: str | list[str] = "set") -> pd.Series:
+    """The mean over sets (or what ``of`` names) at each seed, as if every seed had every set.
 
     A set that a seed lacks (its network failed) must not make that seed look better or worse: what
     a seed adds is measured against the mean of each of its sets.
     """
-    by_set = rows.groupby("set")[column].mean()
-    against = (rows[column] - rows["set"].map(by_set)).groupby(rows["seed"]).mean()
-    return by_set.mean() + against - against.mean()
+    values = rows.groupby(of)[column]
+    against = (rows[column] - values.transform("mean")).groupby(rows["seed"]).mean()
+    return values.mean().mean() + against - against.mean()
