@@ -1,4 +1,4 @@
-"""Biscione & Bowers 2020, the sanity check (sec. 2.5): is it enough that items appear everywhere?
+"""Biscione & Bowers 2020, sanity check (appendix A.2): is it enough that items appear everywhere?
 
 Letters cover the canvas, but each class in some areas of it only. Are they known in the others? And
 what is learnt at one place afterwards, is that known everywhere? With all areas it is the control.
@@ -149,7 +149,7 @@ BENCH = Profile(
 
 STUDY = Study(
     "sanity_check",
-    "Biscione & Bowers 2020, sec. 2.5",
+    "Biscione & Bowers 2020, appendix A.2",
     {"smoke": SMOKE, "bench": BENCH},
     Measurement,
     compute,
