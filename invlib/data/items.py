@@ -131,7 +131,10 @@ class ItemSet:
 
     def square(self, fill: int = 0) -> "ItemSet":
         """Square items: what the shorter side lacks is ``fill`` (0 to 255), on both sides of it."""
-        return replace(self, images=padded(self.images, (1, 1), fill))
+        height, width = self.images.shape[2:]
+        right, down = max(0, height - width), max(0, width - height)
+        sides = (right // 2, right - right // 2, down // 2, down - down // 2)
+        return replace(self, images=pad(self.images, sides, value=fill))
 
     def resized(self, size: tuple[int, int]) -> "ItemSet":
         """Items of ``size`` (height, width), bicubic with antialiasing.
@@ -144,15 +147,6 @@ class ItemSet:
         # In pieces: a large set in floating point would not fit a small machine.
         pieces = [resize(piece, size) for piece in self.images.split(4096)]
         return replace(self, images=torch.cat(pieces))
-
-
-def padded(images: Tensor, shape: tuple[int, int], fill: int = 0) -> Tensor:
-    """Images (n, channels, height, width), the shorter side filled up to a shape's proportions."""
-    height, width = images.shape[2:]
-    down = max(0, round(width * shape[0] / shape[1]) - height)
-    right = max(0, round(height * shape[1] / shape[0]) - width)
-    sides = (right // 2, right - right // 2, down // 2, down - down // 2)
-    return pad(images, sides, value=fill) if down or right else images
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
