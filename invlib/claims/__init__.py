@@ -3,11 +3,9 @@
 from invlib.claims.biscione_bowers import C1, C2, C3, C4, C5, C6, C7, C8
 from invlib.claims.frame import DIRECTION, FAILS, HOLDS, Case, Claim, Verdict, verdicts
 from invlib.claims.pairs import (
-    PAIR,
     order_and_transfer,
     similarity,
     similarity_and_accuracy_lost,
-    steps_down,
     with_losses,
 )
 from invlib.claims.summaries import (

@@ -3,6 +3,7 @@
 import pytest
 
 from invlib import claims
+from invlib.claims.pairs import PAIR, steps_down
 
 THREE = ("emnist_letters", "kmnist", "mnist")
 
@@ -28,8 +29,8 @@ def accuracies(*values):
 
 def test_steps_down_the_order_are_those_of_the_paper(some):
     rows = some(1, {})
-    assert claims.steps_down(rows).tolist() == [0, 2, 3, -2, 0, 1, -3, -1, 0]
-    assert claims.steps_down(rows.assign(condition="untrained")).isna().all()
+    assert steps_down(rows).tolist() == [0, 2, 3, -2, 0, 1, -3, -1, 0]
+    assert steps_down(rows.assign(condition="untrained")).isna().all()
 
 
 def test_a_similarity_is_the_mean_over_all_displacements_of_the_layer_that_decides(pairs):
@@ -116,4 +117,4 @@ def test_numbers_of_all_conditions_are_taken_together_by_pair(pairs):
     rows = pairs(2, ("mnist", "kmnist"), canvas=lambda a, b: 0.4 if a == "mnist" else 0.8)
     rows = rows[~((rows.seed == 1) & (rows.condition == "kmnist"))]
     # A seed without the better half is not worse for that.
-    assert claims.by_seed(rows, "canvas", claims.PAIR).tolist() == pytest.approx([0.6, 0.6])
+    assert claims.by_seed(rows, "canvas", PAIR).tolist() == pytest.approx([0.6, 0.6])
