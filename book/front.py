@@ -1,19 +1,25 @@
-"""The front of the repository: README.md's picture, and the sentences that say what was found.
+"""What was found, on the first page of the book and of the repository.
 
-``python -m book.front`` draws and writes both from stored results.
+``python -m book.front`` draws README.md's picture and writes its sentences from stored results.
 """
 
 import io
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
+from textwrap import fill
 
 import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from book import build
 from invlib import claims, plots, runs
-from invlib.measure.drawing import new_axes
+from invlib.measure.drawing import draw_accuracy, new_axes
 from invlib.measure.statistics import ENOUGH, interval
 from invlib.plots.axes import PALETTE
 from invlib.studies import study_of
@@ -25,10 +31,54 @@ PART = re.compile(r"(?<=<!-- found -->\n).*?(?=<!-- end of found -->)", re.DOTAL
 # For readers who do not know our names of conditions and profiles yet.
 WORDS = {
     "vanilla": "no pretraining",
+    "everywhere": "pretrained on another set at random places",
     "bench": "a small VGG",
     "squeezenet": "SqueezeNet from ImageNet weights",
     "paper": "VGG16 at the paper's size",
 }
+
+
+ANSWERS = ("C1", "C3")
+"""The claims that README.md says something of."""
+
+
+def measured() -> pd.DataFrame:
+    """The small scale's measurements: each way to start, and all sets learnt everywhere as one.
+
+    Returns:
+        One row for each network; ``everywhere`` are the pairs of different sets. None where the
+        first experiment was not run.
+    """
+    first, pairs = (
+        claims.with_last_layer(table, "kept") if len(table) else table
+        for table in (runs.table(study_of(n), "bench") for n in ("imagenet", "fully_translated"))
+    )
+    if not len(first):
+        return first
+    different = ~pairs.condition.isin(["untrained"]) & (pairs.condition != pairs.set)
+    rows = pd.concat([first, pairs[different].assign(condition="everywhere")], ignore_index=True)
+    free = max(look.colour for look in plots.looks(first, "condition").values()) + 1
+    rows.attrs["looks"] = first.attrs["looks"] | {"everywhere": runs.Look("everywhere", free)}
+    return rows
+
+
+def maps(rows: pd.DataFrame) -> Figure:
+    """Where items are known that were taught at one place: three starts, mean over the sets."""
+    chosen = ("vanilla", "natural-places", "everywhere")
+    figure, axes = plt.subplots(1, 3, figsize=(8, 3.2), sharey=True, layout="constrained")
+    plt.close(figure)
+    conditions = {name: words for name, words in _conditions(rows).items() if name in chosen}
+    for ax, (name, words) in zip(axes, conditions.items(), strict=False):
+        each = runs.passed(rows[rows.condition == name])
+        by_set = [
+            np.mean([m.normalised for m in of["map"]], axis=0) for _, of in each.groupby("set")
+        ]
+        mesh = draw_accuracy(ax, replace(each["map"].iloc[0], values=np.mean(by_set, axis=0)))
+        ax.set_title(fill(words, 28), fontsize=10)
+        ax.set_xlabel(f"far from the circle:\n{claims.overall(each, 'far')}")
+        ax.set(xticks=[], yticks=[])
+    figure.colorbar(mesh, ax=axes, label="normalised accuracy (%)")
+    return figure
 
 
 def picture(rows: pd.DataFrame) -> str:
@@ -78,7 +128,7 @@ def found(rows: pd.DataFrame, verdicts: Sequence[claims.Verdict]) -> str:
 
     Args:
         rows: measurements, one for each seed, condition and set.
-        verdicts: all of one claim.
+        verdicts: of some claims, in their order.
     """
     conditions = _conditions(rows)
     dots = "; ".join(
@@ -89,21 +139,32 @@ def found(rows: pd.DataFrame, verdicts: Sequence[claims.Verdict]) -> str:
     far = {name: claims.overall(rows[rows.condition == name], "far") for name in conditions}
     there = claims.overall(rows[rows.condition == "vanilla"], "control")
     pretrained = "; ".join(f"{conditions[n]}, {far[n]}" for n in conditions if n != "vanilla")
-    claim = verdicts[0].claim
-    ran = [each for each in verdicts if each.verdict != claims.NOT_RUN]
-    held = sum(each.verdict == claims.HOLDS for each in ran)
     return (
         f"![Dots: what a network knows where it learnt the items, and where no pixel is shared "
         f"with that place: {dots}.]({PICTURE.relative_to(README.parent).as_posix()})\n\n"
         f"1. A small VGG with a flattened head that learnt items at one place knows {there} of "
         f"them there, and {far['vanilla']} where no pixel is shared with that place.\n"
         f"2. The same network knows there: {pretrained}.\n"
-        f"3. “{claim.sentence.rstrip('.')}” ({claim.source}) held in {held} of the {len(ran)} "
-        f"cases that were run, with {_scales(ran)}; not run: "
-        f"{_scales([each for each in verdicts if each not in ran])}.\n\n"
+        + "".join(
+            f"{number}. {_said(list(of))}\n"
+            for number, (_, of) in enumerate(groupby(verdicts, lambda each: each.claim.id), 3)
+        )
+        + "\n"
         f"(Normalised accuracy: 0 % or less is chance, 100 % is perfect; mean over "
         f"{rows.set.nunique()} sets of items, in square brackets the 95 % interval over "
         f"{rows.seed.nunique()} seeds.)\n"
+    )
+
+
+def _said(verdicts: list[claims.Verdict]) -> str:
+    """In how many of its cases a claim held."""
+    claim = verdicts[0].claim
+    ran = [each for each in verdicts if each.verdict != claims.NOT_RUN]
+    held = sum(each.verdict == claims.HOLDS for each in ran)
+    return (
+        f"“{claim.sentence.rstrip('.')}” ({claim.source}) held in {held} of the {len(ran)} "
+        f"cases that were run, with {_scales(ran)}; not run: "
+        f"{_scales([each for each in verdicts if each not in ran])}."
     )
 
 
@@ -125,15 +186,19 @@ def _scales(verdicts: Sequence[claims.Verdict]) -> str:
     return " and ".join(WORDS.get(name, name) for name in profiles) or "none"
 
 
+def verdicts() -> list[claims.Verdict]:
+    """On the claims of which README.md says something."""
+    return list(claims.verdicts([each for each in claims.CLAIMS if each.id in ANSWERS]))
+
+
 def main() -> None:
     """Draw the picture and write README's sentences."""
-    rows = runs.table(study_of("imagenet"), "bench")
+    rows = measured()
     if not len(rows):
         sys.exit("book.front: README.md shows imagenet at bench, of which nothing is stored")
-    rows = claims.with_last_layer(rows, "kept")
     PICTURE.write_text(picture(rows), encoding="utf-8")
     text = README.read_text(encoding="utf-8")
-    part = found(rows, list(claims.verdicts(claims.CLAIMS[:1])))
+    part = found(rows, verdicts())
     README.write_text(PART.sub(lambda _: part, text), encoding="utf-8")
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 import yaml
 
 import invlib.claims
-from book import build
-from invlib import plots, runs
+from book import build, front
+from invlib import runs
 from invlib.studies import STUDIES, study_of
 
 SPEED = build.ROOT / "invlib" / "stored" / "speed.json"
@@ -109,18 +109,21 @@ def calibration() -> str:
 
 def main_figure() -> str:
     """The figure of the first page, saved beside it."""
-    table = invlib.claims.with_last_layer(runs.table(study_of("imagenet"), "bench"), "kept")
-    if not len(table):
+    rows = front.measured()
+    if not len(rows):
         return "The main figure needs the `bench` results of `imagenet`, which were not run."
     target = build.STAGE / "book" / "main.png"
     target.parent.mkdir(parents=True, exist_ok=True)
-    plots.bars(table, "far").savefig(target, dpi=150)
+    front.maps(rows).savefig(target, dpi=150)
     return (
         "```{figure} main.png\n"
-        ":alt: Bars of normalised accuracy at places that share no pixel with "
-        "the trained one, for six sets and each condition, with 95 % intervals over the seeds.\n"
-        ":name: main\n\nAccuracy at places that share no pixel with the place where the items were "
-        "learnt. Small scale; CIFAR-10 pictures stand in for ImageNet.\n```"
+        ":alt: Three maps of a canvas with the trained place marked at the left edge: without "
+        "pretraining only its surroundings are bright; after natural images at random places, and "
+        "after another set of items that lay everywhere, the brightness reaches over the canvas.\n"
+        ":name: main\n\nWhat a small VGG knows of items that it was taught at the circle, wherever "
+        "they lie: without pretraining, after natural images (CIFAR-10 in place of ImageNet), and "
+        "after another set whose items lay everywhere. Mean over the sets and networks; the "
+        "numbers are for places that share no pixel with the circle's.\n```"
     )
 
 

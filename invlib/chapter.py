@@ -7,6 +7,17 @@ from invlib import claims, runs
 from invlib.studies import study_of
 
 
+def profile_of(study: str, profile: str) -> str:
+    """The profile, or ``bench`` where the study has none of that name, which is then said.
+
+    The whole book goes to one profile, which not every study has.
+    """
+    if profile in study_of(study).profiles:
+        return profile
+    print(f"{study} has no profile {profile}; below is bench")
+    return "bench"
+
+
 def measurements(
     study: str, profile: str, seeds: int | None = None, compute: bool = False, deadline: str = ""
 ) -> pd.DataFrame:

@@ -22,11 +22,8 @@ from invlib.training import Recipe
 
 LOOKS = {
     **{f"letters-{n}": Look(f"EMNIST, {n} of each class", 0) for n in (1, 3, 10, 30, 100, 700)},
-    "mnist-1": Look("MNIST, 1 of each class", 1, "//"),
-    "objects10": Look("objects10", 2, ".."),
-    "objects2": Look("objects2", 3, "xx"),
-    "mnist": scales.SETS["mnist"],
-    "kmnist": scales.SETS["kmnist"],
+    "mnist-1": Look("MNIST, 1 of each class", 3),
+    **{name: scales.SETS[name] for name in ("mnist", "kmnist", "objects10", "objects2")},
 }
 
 
@@ -46,6 +43,18 @@ def _few(items: Items, counts: tuple[int, ...], name: str) -> dict[str, Items]:
     return {f"{name}-{n}": replace(items, test=None, per_class=n) for n in counts}
 
 
+def images(profile: Profile) -> dict[str, dict[str, int]]:
+    """The set pretrained on, in words -> condition -> how many different images of it."""
+    counted: dict[str, dict[str, int]] = {}
+    for condition, settings in profile.conditions.items():
+        items = settings.start.images
+        words = scales.SETS[items.name].label if items.name in scales.SETS else items.name
+        classes = items.classes or _CLASSES[items.name]
+        counted.setdefault(words, {})[condition] = classes * (items.per_class or 1)
+    return counted
+
+
+_CLASSES = {"mnist": 10, "objects10": 10, "objects2": 2}
 _BY_NAME = {items.name: items for items in scales.SMALL_SETS}
 
 SMOKE = Profile(

@@ -14,11 +14,11 @@ from invlib.training import Recipe
 
 SETS = {
     "emnist_letters": Look("EMNIST"),
-    "fashion_mnist": Look("Fashion-MNIST"),
-    "kmnist": Look("KMNIST"),
-    "mnist": Look("MNIST"),
-    "objects10": Look("objects10"),
-    "objects2": Look("objects2"),
+    "fashion_mnist": Look("Fashion-MNIST", 1),
+    "kmnist": Look("KMNIST", 2),
+    "mnist": Look("MNIST", 3),
+    "objects10": Look("objects10", 4),
+    "objects2": Look("objects2", 5),
 }
 """The sets, from complex to simple (sec. 2.1)."""
 

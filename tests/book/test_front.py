@@ -3,12 +3,13 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from book import front
 from invlib import claims, runs
-from invlib.studies import study_of
+from invlib.measure.maps import AccuracyMap
 
 COLUMNS = ["seed", "condition", "set", "last_layer", "control", "far", "failed"]
 
@@ -42,12 +43,12 @@ def verdicts():
     cases = *known, replace(first, profile="paper")
     words = (claims.HOLDS, claims.FAILS, claims.NOT_RUN)
     pairs = zip(cases, words, strict=True)
-    return [claims.Verdict(claims.CLAIMS[0], case, word, "", "") for case, word in pairs]
+    first = [claims.Verdict(claims.CLAIMS[0], case, word, "", "") for case, word in pairs]
+    return [*first, claims.Verdict(claims.CLAIMS[2], known[0], claims.FAILS, "", "")]
 
 
 def test_the_readme_says_and_shows_what_is_stored():
-    rows = claims.with_last_layer(runs.table(study_of("imagenet"), "bench"), "kept")
-    verdicts = list(claims.verdicts(claims.CLAIMS[:1]))
+    rows, verdicts = front.measured(), front.verdicts()
     (part,) = front.PART.findall(front.README.read_text(encoding="utf-8"))
     assert part == front.found(rows, verdicts), "'make run' writes README.md"
     drawn = front.PICTURE.read_text(encoding="utf-8")
@@ -61,10 +62,48 @@ def test_the_sentences_have_the_numbers_of_the_networks_that_learnt(rows, verdic
     assert "no pretraining, 95 % and 5 %; pretrained on crops, 90 % and 40 %" in text  # the picture
     assert "held in 1 of the 2 cases that were run, with a small VGG and SqueezeNet" in text
     assert "not run: VGG16 at the paper's size." in text
+    numbered = [line for line in text.splitlines() if line[:2] in ("3.", "4.", "5.")]
+    assert ["held in 1 of the 2" in line for line in numbered] == [True, False]
+    assert "held in 0 of the 1 cases that were run, with a small VGG; not run: none." in numbered[1]
 
 
-def test_when_all_was_run_nothing_is_said_to_be_missing(rows, verdicts):
-    assert "not run: none." in front.found(rows, verdicts[:2])
+def test_a_set_is_not_another_set_and_its_last_layer_is_that_of_the_authors(monkeypatch):
+    pairs = measured(
+        (0, "untrained", "a", "fresh", 0.1, 0.1, True),
+        (0, "a", "a", "kept", 0.9, 0.9, False),
+        (0, "a", "b", "kept", 0.9, 0.2, False),
+        (0, "a", "b", "fresh", 0.9, 0.3, False),
+        (0, "b", "a", "fresh", 0.9, 0.4, False),
+    )
+    tables = {"imagenet": measured((0, "crops", "a", "fresh", 1.0, 0.5, False))}
+    tables["fully_translated"] = pairs
+    monkeypatch.setattr(runs, "table", lambda study, profile: tables[study.name])
+    rows = front.measured()
+    assert list(zip(rows.condition, rows.far, strict=True)) == [
+        ("crops", 0.5), ("everywhere", 0.2), ("everywhere", 0.4)
+    ]  # fmt: skip
+    colours = [rows.attrs["looks"][name].colour for name in ("vanilla", "crops", "everywhere")]
+    assert len(set(colours)) == 3
+    tables["fully_translated"] = pairs[:0]
+    assert list(front.measured().condition) == ["crops"]
+
+
+def test_the_three_maps_are_means_over_the_sets_of_normalised_accuracy():
+    def one(values, classes):
+        return AccuracyMap(np.array([values]), (0,), (0, 9), (0, 0), (4, 4), classes, "a")
+
+    rows = measured(
+        (0, "vanilla", "a", "fresh", 1.0, 0.0, False),
+        (1, "vanilla", "a", "fresh", 1.0, 0.0, False),
+        (0, "vanilla", "b", "fresh", 1.0, 0.6, False),
+        (0, "crops", "a", "fresh", 1.0, 0.6, False),
+        (1, "vanilla", "b", "fresh", 0.1, 0.0, True),
+    )
+    rows["map"] = [one([1, 0.5], 2), one([1, 0.5], 2), one([1, 0.7], 4), one([0, 0], 2), None]
+    *axes, _ = front.maps(rows).axes
+    drawn = [ax.collections[0].get_array().ravel().tolist() for ax in axes if ax.collections]
+    assert drawn == [pytest.approx([100, 30])]  # of 0 and 60 %; crops are not among the three
+    assert axes[0].get_title() == "no pretraining" and "30.0 % (2 seeds" in axes[0].get_xlabel()
 
 
 def test_the_picture_is_white_and_the_same_until_a_number_changes(rows):
@@ -79,19 +118,19 @@ def test_only_the_part_between_the_markers_is_written(tmp_path, monkeypatch, row
     readme.write_text("# Title\n\n<!-- found -->\nold\n<!-- end of found -->\n\nthe rest\n")
     monkeypatch.setattr(front, "README", readme)
     monkeypatch.setattr(front, "PICTURE", tmp_path / "found.svg")
-    monkeypatch.setattr(runs, "table", lambda study, profile: rows)
-    monkeypatch.setattr(claims, "verdicts", lambda given: [])
-    monkeypatch.setattr(front, "found", lambda rows, verdicts: f"{len(rows)} rows \\1\n")
+    monkeypatch.setattr(front, "measured", lambda: rows)
+    monkeypatch.setattr(front, "verdicts", lambda: [])
+    monkeypatch.setattr(front, "found", lambda rows, _: f"{len(rows)} rows \\1\n")
     front.main()
     assert readme.read_text() == (
-        "# Title\n\n<!-- found -->\n5 rows \\1\n<!-- end of found -->\n\nthe rest\n"
+        "# Title\n\n<!-- found -->\n6 rows \\1\n<!-- end of found -->\n\nthe rest\n"
     )
     assert (tmp_path / "found.svg").read_text().startswith("<?xml")
 
 
 def test_without_results_the_readme_stays_as_it_is(monkeypatch, rows):
     before = front.README.read_bytes()
-    monkeypatch.setattr(runs, "table", lambda study, profile: rows[:0])
+    monkeypatch.setattr(front, "measured", lambda: rows[:0])
     with pytest.raises(SystemExit, match="imagenet at bench, of which nothing is stored"):
         front.main()
     assert front.README.read_bytes() == before
