@@ -17,8 +17,7 @@ import pytest
 
 from invlib import runs
 from invlib.runs import ResultError, Run, StudyError, store
-from invlib.studies import study_of
-from invlib.studies.imagenet import STUDY
+from invlib.studies import STUDIES, study_of
 
 SIX = [Run("toy", "small", c, seed) for seed in range(3) for c in ("plain", "other")]
 
@@ -144,33 +143,6 @@ def test_a_disk_that_fills_up_keeps_what_is_finished(toy, tmp_path, inline, monk
     assert (report.kept, report.done) == (SIX[:3], SIX[3:])
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 KiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    try:
-        subprocess.run(mount, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_really_full_disk_keeps_what_is_finished(toy, small_disk, inline):
-    toy.size = 28  # about 15 kB a file
-    with pytest.raises(ResultError, match=r"\.json cannot be written: No space left on device"):
-        compute(toy, small_disk, inline)
-    kept = files(small_disk)
-    assert 1 <= len(kept) < 6 and all(p.suffix == ".json" for p in kept)
-    for path in kept:
-        assert len(store.load(path)["rows"]) == 2
-    subprocess.run(["mount", "-o", "remount,size=1m", str(small_disk)], check=True)
-    report = compute(toy, small_disk, inline)
-    assert len(report.kept) == len(kept) and report.complete and len(files(small_disk)) == 6
-
-
 @pytest.mark.parametrize("number", ["seeds", "workers"])
 def test_numbers_below_one_are_refused(toy, tmp_path, inline, number):
     with pytest.raises(StudyError, match=f"{number} must be at least 1, not 0"):
@@ -200,12 +172,6 @@ def test_at_the_deadline_what_is_not_finished_is_left(toy, tmp_path, inline, mon
     assert compute(toy, tmp_path, inline).done == SIX[3:]
 
 
-def test_a_deadline_does_not_wait_for_workers(tmp_path):
-    report = runs.run(STUDY, "smoke", workers=1, deadline=0.3, root=tmp_path)
-    assert len(report.left) == 4 and not report.done and not files(tmp_path)
-    assert not multiprocessing.active_children()
-
-
 @pytest.mark.parametrize(
     ("text", "seconds"), [("90s", 90), ("40m", 2400), ("1.5h", 5400), ("0s", 0), ("", None)]
 )
@@ -219,17 +185,24 @@ def test_durations_that_are_none_are_refused(text):
         runs.duration(text)
 
 
-# Processes that are killed, with the real study at its smallest
+# Full disks, deadlines and processes that are killed, with the real studies at their smallest
 
 SEEDS = 3
+# What shortcuts measures are times, which no second computation gives again.
+REAL = [study_of(name) for name in STUDIES if name != "shortcuts"]
+
+
+@pytest.fixture(scope="module", params=REAL, ids=lambda study: study.name)
+def study(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(study, tmp_path_factory):
     """The smoke runs, computed in this process without any trouble: name to content."""
     root = tmp_path_factory.mktemp("undisturbed")
-    for run, given in STUDY.runs("smoke", SEEDS):
-        rows = [asdict(row) for row in STUDY.compute(given, run.seed)]
+    for run, given in study.runs("smoke", SEEDS):
+        rows = [asdict(row) for row in study.compute(given, run.seed)]
         store.save(run, rows, store.provenance(given, 0.0, ""), root)
     return {p.name: timeless(json.loads(p.read_text())) for p in files(root)}
 
@@ -237,10 +210,10 @@ def undisturbed(tmp_path_factory):
 class Started:
     """``invlib run`` in a session of its own, so that all its processes can be told."""
 
-    def __init__(self, root, workers):
+    def __init__(self, name, root, workers):
         code = "from invlib.cli import main; main()"
         options = ["--profile", "smoke", "--seeds", str(SEEDS), "--workers", str(workers)]
-        command = [sys.executable, "-c", code, "run", "imagenet", *options, "--results", str(root)]
+        command = [sys.executable, "-c", code, "run", name, *options, "--results", str(root)]
         self.root = root
         self.process = subprocess.Popen(
             command,
@@ -287,13 +260,13 @@ class Started:
 
 
 @pytest.fixture
-def start(tmp_path):
+def start(study, tmp_path):
     if not Path("/proc/self/stat").exists():
         pytest.skip("processes are told by /proc, which is not here")
     all_started = []
 
     def start(workers):
-        all_started.append(Started(tmp_path, workers))
+        all_started.append(Started(study.name, tmp_path, workers))
         return all_started[-1]
 
     yield start
@@ -301,16 +274,49 @@ def start(tmp_path):
         started.end()
 
 
-def assert_resumed(root, undisturbed, inline):
+def assert_resumed(study, root, undisturbed, inline):
     """What is there is whole; the same call computes the rest, and all is as if undisturbed."""
     kept = [p for p in root.rglob("*.json") if store.load(p)]
-    report = runs.run(STUDY, "smoke", seeds=SEEDS, root=root, executor=inline)
+    report = runs.run(study, "smoke", seeds=SEEDS, root=root, executor=inline)
     assert report.complete and len(report.kept) == len(kept) and not report.redone
     found = {p.name: timeless(json.loads(p.read_text())) for p in root.rglob("*.json")}
     assert found == undisturbed
 
 
-def test_kill_9_of_the_runner_at_random_moments(start, tmp_path, undisturbed, inline):
+@pytest.fixture
+def half_a_disk(undisturbed, tmp_path):
+    """A file system for about half of the smoke runs."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    # It is filled in pages of 4 KiB, two of which are folders.
+    pages = sum(-(-len(json.dumps(each)) // 4096) for each in undisturbed.values())
+    size = f"size={4 * (pages // 2 + 2)}k"
+    mount = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("a small file system cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_really_full_disk_keeps_what_is_finished(study, half_a_disk, undisturbed, inline):
+    options = {"seeds": SEEDS, "workers": 1, "root": half_a_disk, "executor": inline}
+    with pytest.raises(ResultError, match=r"\.json cannot be written: No space left on device"):
+        runs.run(study, "smoke", **options)
+    kept = files(half_a_disk)
+    assert 1 <= len(kept) < len(undisturbed) and all(p.suffix == ".json" for p in kept)
+    subprocess.run(["mount", "-o", "remount,size=9m", str(half_a_disk)], check=True)
+    assert_resumed(study, half_a_disk, undisturbed, inline)
+
+
+def test_a_deadline_does_not_wait_for_workers(study, tmp_path):
+    report = runs.run(study, "smoke", workers=1, deadline=0.3, root=tmp_path)
+    assert len(report.left) == len(list(study.runs("smoke"))) and not report.done
+    assert not files(tmp_path) and not multiprocessing.active_children()
+
+
+def test_kill_9_of_the_runner_at_random_moments(study, start, tmp_path, undisturbed, inline):
     moments = [(0, random.uniform(1, 4)), (random.randint(1, 5), random.uniform(0, 0.5))]
     print("killed after (files, seconds):", moments)
     for count, seconds in moments:
@@ -321,10 +327,10 @@ def test_kill_9_of_the_runner_at_random_moments(start, tmp_path, undisturbed, in
         started.process.wait()
         started.wait_for(lambda s=started: not s.processes(), "end of the orphaned workers")
     assert list(tmp_path.rglob("*.json"))
-    assert_resumed(tmp_path, undisturbed, inline)
+    assert_resumed(study, tmp_path, undisturbed, inline)
 
 
-def test_kill_9_of_a_worker_at_a_random_moment(start, tmp_path, undisturbed, inline):
+def test_kill_9_of_a_worker_at_a_random_moment(study, start, tmp_path, undisturbed, inline):
     started = start(workers=2)
     started.wait_for_files(random.randint(0, 4))
     started.wait_for(lambda: started.workers() or started.process.poll() is not None, "worker")
@@ -333,13 +339,13 @@ def test_kill_9_of_a_worker_at_a_random_moment(start, tmp_path, undisturbed, inl
     assert started.process.returncode == 1
     assert "its worker was killed" in errors and "Traceback" not in errors
     done = len(list(tmp_path.rglob("*.json")))
-    assert f"imagenet at smoke: {done} done" in output
+    assert f"{study.name} at smoke: {done} done" in output
     started.wait_for(lambda: not started.processes(), "end of the other worker")
     assert not list(tmp_path.rglob("*.tmp"))
-    assert_resumed(tmp_path, undisturbed, inline)
+    assert_resumed(study, tmp_path, undisturbed, inline)
 
 
-def test_ctrl_c_keeps_what_is_finished(start, tmp_path, undisturbed, inline):
+def test_ctrl_c_keeps_what_is_finished(study, start, tmp_path, undisturbed, inline):
     started = start(workers=1)
     # While the worker starts, and so imports, or while it computes.
     count = random.choice([0, 1, 3])
@@ -351,4 +357,4 @@ def test_ctrl_c_keeps_what_is_finished(start, tmp_path, undisturbed, inline):
     assert errors == "interrupted; finished runs are kept, the same command goes on\n"
     assert len(list(tmp_path.rglob("*.json"))) >= count and not list(tmp_path.rglob("*.tmp"))
     started.wait_for(lambda: not started.processes(), "end of the worker")
-    assert_resumed(tmp_path, undisturbed, inline)
+    assert_resumed(study, tmp_path, undisturbed, inline)
