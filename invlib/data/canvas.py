@@ -150,20 +150,20 @@ class Canvas:
     ) -> Placement:
         """Each class in some areas, uniformly (appendix A.2: in one of its own).
 
-        The places are split into ``areas`` x ``areas`` areas of equal size, in row-major order;
-        ``homes`` says which a class lies in.
+        The places are split into ``areas`` x ``areas`` areas of equal size, in row-major order; the
+        last row and column may be left over, as in the paper. ``homes`` says which a class lies in.
 
         Raises:
-            PlaceError: when there are more classes than the areas take, more areas than places, or
-                a coverage that is not from 1 to the number of areas.
+            PlaceError: when there are more classes than the areas take, the areas do not divide the
+                places, or ``homes`` refuses a number.
         """
-        height, width = ((last + 1) // areas for last in self.last)
-        if min(height, width) < 1:
-            raise PlaceError(
-                f"{areas} x {areas} areas need as many rows and columns of places, the canvas has "
-                f"{self.last[0] + 1} and {self.last[1] + 1}"
-            )
         of_class = homes(areas, per_area, coverage, seed)
+        height, width = ((last + 1) // areas for last in self.last)
+        if min(height, width) < 1 or max((last + 1) % areas for last in self.last) > 1:
+            raise PlaceError(
+                f"{areas} x {areas} areas do not divide the {self.last[0] + 1} x "
+                f"{self.last[1] + 1} places (one row and one column may be left over)"
+            )
 
         def places(labels: Tensor, generator: torch.Generator | None) -> Tensor:
             if int(labels.max()) >= len(of_class):
@@ -334,8 +334,13 @@ def homes(areas: int = 3, per_area: int = 2, coverage: int = 1, seed: int = 0) -
         int64 (classes, coverage), a class's own area first.
 
     Raises:
-        PlaceError: for a coverage that is not from 1 to the number of areas.
+        PlaceError: for a coverage that is not from 1 to the number of areas, and for numbers that
+            are not whole or below 1.
     """
+    given = {"areas": areas, "per_area": per_area, "coverage": coverage}
+    for name, value in given.items():
+        if not isinstance(value, int) or (value < 1 and name != "coverage"):
+            raise PlaceError(f"expected {name} to be a whole number from 1, found {value!r}")
     if not 1 <= coverage <= areas**2:
         raise PlaceError(f"expected a coverage from 1 to {areas**2} areas, found {coverage}")
     generator = torch.Generator().manual_seed(seed)

@@ -91,9 +91,23 @@ def test_a_coverage_of_no_area_or_too_many_is_refused(coverage):
         Canvas(64, 16).by_area(coverage=coverage)
 
 
-def test_more_areas_than_places_are_refused():
-    with pytest.raises(PlaceError, match="12 x 12 areas need as many .* canvas has 11 and 11"):
-        Canvas(16, 6).by_area(areas=12)
+@pytest.mark.parametrize("areas", [12, 4])  # more than places; 2 + 2 + 2 + 2 and 3 left over
+def test_areas_that_do_not_divide_the_places_are_refused(areas):
+    with pytest.raises(
+        PlaceError, match=f"{areas} x {areas} areas do not divide the 11 x 11 places"
+    ):
+        Canvas(16, 6).by_area(areas)
+    for whole in (1, 2, 5, 11):
+        Canvas(16, 6).by_area(whole)
+
+
+@pytest.mark.parametrize(
+    "given", [{"areas": 0}, {"areas": 1.5}, {"per_area": 0}, {"coverage": 2.0}]
+)
+def test_numbers_of_areas_and_classes_are_whole(given):
+    (name, value), *_ = given.items()
+    with pytest.raises(PlaceError, match=rf"{name} to be a whole number from 1, found {value!r}$"):
+        Canvas(64, 16).by_area(**given)
 
 
 def test_the_bench_grid():
@@ -154,8 +168,9 @@ def test_no_pixel_is_lost_and_every_place_is_legal(canvas, seed, n):
     labels = torch.arange(n)
     placements = [canvas.one_location(), canvas.one_location(canvas.last)]
     placements.append(canvas.fully_translated())
-    if min(canvas.last) >= 2:
-        placements.append(canvas.by_area(3, per_area=1))
+    for areas in (2, 3):
+        if all(last >= areas - 1 and (last + 1) % areas < 2 for last in canvas.last):
+            placements.append(canvas.by_area(areas, per_area=5))
     for placement in placements:
         places = placement.places(labels, seeded(seed))
         assert places.dtype == torch.int64 and places.shape == (n, 2)
@@ -217,7 +232,7 @@ def test_items_of_another_size_are_refused(noise):
 
 def test_more_classes_than_areas_are_refused():
     with pytest.raises(PlaceError, match="labels up to 17, found 18"):
-        Canvas(16, 6).by_area().places(torch.tensor([0, 18]), None)
+        Canvas(64, 16).by_area().places(torch.tensor([0, 18]), None)
 
 
 def test_a_mean_for_other_channels_is_refused(noise):
