@@ -72,8 +72,8 @@ def run(
     complete = True
     for study in planned:
         report = runs.run(study, profile, seeds, workers, deadline, root, again)
-        for path in report.redone:
-            click.echo(f"damaged, run again: {path}", err=True)
+        for path, why in report.redone.items():
+            click.echo(f"damaged, run again: {path}: {why}", err=True)
         for task, why in report.failed.items():
             click.echo(f"failed: {task}: {why}", err=True)
         click.echo(

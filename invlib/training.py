@@ -94,7 +94,7 @@ class Training:
         outcome: ``reached`` (the target), ``steps`` (all done), ``collapsed`` (stayed at chance) or
             ``diverged`` (a loss that is not finite).
         steps: batches done.
-        accuracy: running accuracy at the end, a fraction, with dropout on.
+        accuracy: running accuracy at the end, a fraction, with dropout on; None without a step.
         seconds: wall time.
         precision: ``bfloat16`` (mixed) or ``float32``.
         path: the path taken, ``propagate`` or ``plain``.
@@ -103,7 +103,7 @@ class Training:
 
     outcome: str
     steps: int
-    accuracy: float
+    accuracy: float | None
     seconds: float
     precision: str
     path: str
@@ -208,7 +208,8 @@ def fit(
         said += _unsettled(model, images, items, placement, stop.accuracy, recipe, seed)
     for words in said:
         warnings.warn(words, TrainingWarning, stacklevel=2)
-    return Training(stop.outcome, stop.steps, stop.accuracy, seconds, precision, path, recipe)
+    accuracy = stop.accuracy if stop.steps else None
+    return Training(stop.outcome, stop.steps, accuracy, seconds, precision, path, recipe)
 
 
 SHORTER = "fewer steps (Recipe(steps=...)), a smaller canvas or a GPU (model.to('cuda')) take less"

@@ -1,8 +1,14 @@
 """The command line: exit codes, one clear line instead of a traceback, output for machines."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 import urllib.error
 from contextlib import contextmanager
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from click.testing import CliRunner
@@ -224,8 +230,25 @@ def test_claims_on_a_damaged_result_name_it(call, tmp_path):
     result = call("claims")
     assert result.exit_code == 1
     assert result.output == (
-        f"Error: {path}: damaged result; 'invlib run imagenet --profile bench' redoes it\n"
+        f"Error: {path}: damaged result (Input data was truncated); "
+        "'invlib run imagenet --profile bench' redoes it\n"
     )
+
+
+def test_ctrl_c_while_the_package_is_imported_is_one_line():
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("what is imported is told by /proc, which is not here")
+    code = "from invlib_command import main; main()"
+    command = [sys.executable, "-c", code, "status"]
+    process = subprocess.Popen(command, stdout=PIPE, stderr=PIPE, text=True)
+    maps = Path(f"/proc/{process.pid}/maps")
+    while "libtorch" not in maps.read_text():  # in the midst of it
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (130, "")
+    assert errors == "interrupted; nothing was begun\n"
 
 
 # Data and weights

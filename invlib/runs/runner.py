@@ -18,6 +18,7 @@ from typing import Any
 
 from invlib import progress
 from invlib.runs import store
+from invlib.runs.checks import check_rows
 from invlib.runs.store import ResultError
 from invlib.runs.study import Run, Study, StudyError
 from invlib.runs.workers import default_workers, interrupts_held, pool
@@ -32,14 +33,14 @@ class Report:
         kept: runs that were there already.
         failed: runs that stopped with an error, and the error in one line.
         left: runs not finished before the deadline.
-        redone: damaged files that were replaced or are to be replaced.
+        redone: damaged files that were replaced or are to be replaced, and what is wrong.
     """
 
     done: list[Run] = field(default_factory=list)
     kept: list[Run] = field(default_factory=list)
     failed: dict[Run, str] = field(default_factory=dict)
     left: list[Run] = field(default_factory=list)
-    redone: list[Path] = field(default_factory=list)
+    redone: dict[Path, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -83,20 +84,24 @@ def run(
     report = Report()
     waiting = []
     for task, settings in study.runs(profile, seeds):
-        state, path = store.find(task, store.fingerprint(settings), root, not again)
-        if state == "done":
+        found = store.find(study, task, settings, root, not again)
+        if found.state == "done":
             report.kept.append(task)
             continue
-        if state == "damaged" and path is not None:
-            report.redone.append(path)
+        if found.state == "damaged" and found.path:
+            report.redone[found.path] = found.why
         waiting.append((task, settings))
     if not waiting:
         return report
     folder = store.results_root(root)
     _check_writable(folder)
+    for place in {folder / f"{task}.json" for task, _ in waiting}:
+        if place.is_dir():
+            raise ResultError(f"{place} is a folder, where a result is to be written")
+    store.remove_leftovers(folder / study.name / profile)
     ends = None if deadline is None else time.monotonic() + deadline
     workers = min(workers or default_workers(), len(waiting))
-    running: dict[Future[Any], Run] = {}
+    running: dict[Future[Any], tuple[Run, Any]] = {}
     own = pool(workers) if executor is None else nullcontext(executor)
     with own as executor, progress.bar(total=len(waiting), unit="run") as bar:
         while waiting or running:
@@ -106,14 +111,17 @@ def run(
             while waiting and len(running) < workers:
                 task, settings = waiting.pop(0)
                 with interrupts_held():
-                    running[executor.submit(_compute, study.compute, settings, task.seed)] = task
-            bar.set_postfix_str(", ".join(f"{t.condition}-{t.seed}" for t in running.values()))
+                    future = _submit(executor, study.compute, settings, task.seed)
+                running[future] = task, settings
+            named = (f"{task.condition}-{task.seed}" for task, _ in running.values())
+            bar.set_postfix_str(", ".join(named))
             left = None if ends is None else max(0.0, ends - time.monotonic())
             finished, _ = wait(running, timeout=left, return_when=FIRST_COMPLETED)
             for future in finished:
-                task = running.pop(future)
+                task, settings = running.pop(future)
                 try:
                     rows, origin = future.result()
+                    check_rows(study, settings, rows)
                 except BrokenProcessPool:
                     report.failed[task] = "its worker was killed"
                 except Exception as error:
@@ -124,7 +132,7 @@ def run(
                 bar.update()
             if any(why == "its worker was killed" for why in report.failed.values()):
                 break  # The pool is of no use any more; the same command goes on.
-    report.left = [*running.values(), *(task for task, _ in waiting)]
+    report.left = [task for task, _ in (*running.values(), *waiting)]
     return report
 
 
@@ -143,13 +151,23 @@ def duration(text: str) -> float | None:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else None
 
 
+def _submit(executor: Executor, *call: Any) -> Future[Any]:
+    """Hand a run out; where a worker was killed meanwhile, the future says it."""
+    try:
+        return executor.submit(_compute, *call)
+    except BrokenProcessPool as error:
+        broken: Future[Any] = Future()
+        broken.set_exception(error)
+        return broken
+
+
 def _compute(
     compute: Callable[[Any, int], Sequence[Any]], settings: Any, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     store.commit()  # of the code as it is now, not at the end
     started = datetime.now(UTC).isoformat(timespec="seconds")
     begin = time.perf_counter()
-    rows = [asdict(row) for row in compute(settings, seed)]
+    rows = store.as_written([asdict(row) for row in compute(settings, seed)])
     return rows, store.provenance(settings, time.perf_counter() - begin, started)
 
 

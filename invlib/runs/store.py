@@ -13,7 +13,8 @@ import platform
 import re
 import subprocess
 import tempfile
-from dataclasses import asdict, is_dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, is_dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -24,9 +25,13 @@ import platformdirs
 import torch
 
 import invlib
-from invlib.runs.study import Run
+from invlib.runs.checks import FORMAT, check_file, check_rows, checksum
+from invlib.runs.study import Run, Study
 
-FORMAT = 1
+try:
+    import fcntl
+except ImportError:  # Windows, which does not remove a file that is open
+    fcntl = None  # type: ignore[assignment]
 
 
 class ResultError(ValueError):
@@ -40,10 +45,10 @@ def stored_root() -> Path:
 
 def results_root(root: str | Path | None = None) -> Path:
     """Where new runs are written: ``root``, ``INVLIB_RESULTS`` or the user's data folder."""
-    if root is not None:
-        return Path(root)
-    default = Path(platformdirs.user_data_dir("invlib")) / "results"
-    return Path(os.environ.get("INVLIB_RESULTS", default))
+    if root is None:
+        default = Path(platformdirs.user_data_dir("invlib")) / "results"
+        root = os.environ.get("INVLIB_RESULTS", default)
+    return Path(root).resolve()
 
 
 def plain(settings: Any) -> dict[str, Any]:
@@ -119,7 +124,8 @@ def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Pat
     """
     path = root / f"{run}.json"
     content = {"format": FORMAT, **asdict(run), "rows": rows, "provenance": origin}
-    text = _readable(_rounded(content)) + "\n"
+    content = as_written(content)
+    text = _readable(content | {"checksum": checksum(content)}) + "\n"
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,6 +133,8 @@ def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Pat
             "w", dir=path.parent, prefix=".", suffix=".tmp", delete=False, encoding="utf-8"
         ) as file:
             temporary = file.name
+            if fcntl:  # while it is written, nobody takes it for a leftover
+                fcntl.flock(file, fcntl.LOCK_EX)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -141,57 +149,97 @@ def save(run: Run, rows: list[dict[str, Any]], origin: dict[str, Any], root: Pat
     return path
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill in mid-write left of the files of a folder."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError), path.open() as file:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
 def load(path: Path) -> dict[str, Any]:
     """Read a run's file.
 
     Returns:
-        The content: format, study, profile, condition, seed, rows, provenance.
+        The content: format, study, profile, condition, seed, rows, provenance, checksum.
 
     Raises:
         ResultError: when the file is damaged or is another run's than its name says.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        run = Run(*(content[k] for k in ("study", "profile", "condition", "seed")))
-        rows, origin = content["rows"], content["provenance"]
-        sound = content["format"] == FORMAT and isinstance(rows, list) and len(rows) > 0
-        sound &= all(isinstance(row, dict) for row in rows) and isinstance(origin, dict)
-        sound &= origin["fingerprint"] == fingerprint(origin["settings"])
-        sound &= path.as_posix().endswith(f"/{run}.json")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"{path}: damaged result ({error!r}); run it again") from error
-    if not sound:
-        raise ResultError(f"{path}: damaged result (not the run its name says); run it again")
+        return _content(path)
+    except ValueError as error:
+        raise ResultError(f"{path}: damaged result ({error}); run it again") from error
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The same; the error says no more than why."""
+    if not path.is_file():
+        raise ValueError("not a file")
+    try:
+        content = check_file(path.read_bytes())
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+    run = Run(*(content[k] for k in ("study", "profile", "condition", "seed")))
+    if not path.absolute().as_posix().endswith(f"/{run}.json"):
+        raise ValueError(f"it is {run}, not the run its name says")
+    origin = content["provenance"]
+    if origin["fingerprint"] != fingerprint(origin["settings"]):
+        raise ValueError("its fingerprint is not that of its settings")
     return content
 
 
-def find(
-    run: Run, expected: str, root: str | Path | None = None, shipped: bool = True
-) -> tuple[str, Path | None]:
-    """The state of a run, and its file.
+@dataclass(frozen=True)
+class Found:
+    """What is there of a run.
 
-    The state is ``done``, ``stale`` (other settings than today's), ``damaged`` or ``missing``.
+    Attributes:
+        state: ``done``, ``stale`` (other settings than today's), ``damaged`` or ``missing``.
+        path: its file; None where it is missing.
+        content: of the file, where it is done.
+        why: it is damaged.
+    """
+
+    state: str
+    path: Path | None = None
+    content: dict[str, Any] | None = None
+    why: str = ""
+
+
+def find(
+    study: Study, run: Run, settings: Any, root: str | Path | None = None, shipped: bool = True
+) -> Found:
+    """What is there of a run.
 
     Args:
+        study: its study.
         run: the run.
-        expected: the fingerprint of its settings as they are now.
+        settings: as they are now.
         root: see ``results_root``.
         shipped: whether a run shipped with the package counts.
     """
-    state, where = "missing", None
+    found = Found("missing")
     for folder in (results_root(root), stored_root())[: 2 if shipped else 1]:
         path = folder / f"{run}.json"
-        if not path.is_file():
+        if not os.path.lexists(path):
             continue
         try:
-            content = load(path)
-        except ResultError:
-            return "damaged", path  # named, even where a shipped run could stand in
-        if content["provenance"]["fingerprint"] == expected:
-            return "done", path
-        if state == "missing":
-            state, where = "stale", path
-    return state, where
+            content = _content(path)
+            if content["provenance"]["fingerprint"] == fingerprint(settings):
+                check_rows(study, settings, content["rows"])
+                return Found("done", path, content)
+        except ValueError as error:
+            # Named, even where a shipped run could stand in.
+            return Found("damaged", path, why=str(error))
+        if found.state == "missing":
+            found = Found("stale", path)
+    return found
+
+
+def as_written(content: Any) -> Any:
+    """Plain data and arrays as a file gives them back: five significant digits, null for NaN."""
+    return json.loads(json.dumps(_rounded(content)))
 
 
 def _rounded(value: Any) -> Any:

@@ -68,6 +68,8 @@ class Study:
             worker finds it.
         looks: of its conditions and sets, in the order they are drawn.
         read: from a condition's settings and a row as its file has it to the row of a table.
+        check: from a condition's settings and the measurements of a run's file, of which types and
+            ranges are checked; raises a ``ValueError`` where they are not what is promised.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Study:
     compute: Callable[[Any, int], Sequence[Any]]
     looks: Mapping[str, Look] = field(default_factory=dict)
     read: Callable[[Any, dict[str, Any]], dict[str, Any]] = lambda settings, row: row
+    check: Callable[[Any, Sequence[Any]], None] = lambda settings, rows: None
 
     def profile(self, name: str) -> Profile:
         """A profile by name.

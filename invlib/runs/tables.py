@@ -7,16 +7,16 @@ from typing import Any, get_type_hints
 import numpy as np
 import pandas as pd
 
-from invlib.runs.store import ResultError, find, fingerprint, load
+from invlib.runs.store import Found, ResultError, find
 from invlib.runs.study import Run, Study
 
 
 def states(
     study: Study, profile: str, seeds: int | None = None, root: str | Path | None = None
-) -> Iterator[tuple[Run, str, Path | None]]:
-    """Every run a study plans at a profile, with its state and file."""
+) -> Iterator[tuple[Run, Found]]:
+    """Every run a study plans at a profile, and what is there of it."""
     for run, settings in study.runs(profile, seeds):
-        yield run, *find(run, fingerprint(settings), root)
+        yield run, find(study, run, settings, root)
 
 
 def table(study: Study, profile: str, root: str | Path | None = None) -> pd.DataFrame:
@@ -33,15 +33,14 @@ def table(study: Study, profile: str, root: str | Path | None = None) -> pd.Data
         ResultError: for a damaged file, which is named.
     """
     rows = []
-    for run, state, path in states(study, profile, root=root):
-        if state == "damaged":
+    for run, found in states(study, profile, root=root):
+        if found.state == "damaged":
             raise ResultError(
-                f"{path}: damaged result; 'invlib run {study.name} --profile {profile}' redoes it"
+                f"{found.path}: damaged result ({found.why}); "
+                f"'invlib run {study.name} --profile {profile}' redoes it"
             )
-        if state != "done" or path is None:
-            continue
         settings = study.profile(profile).conditions[run.condition]
-        for row in load(path)["rows"]:
+        for row in found.content["rows"] if found.content else ():
             row = study.read(settings, row)
             rows.append({"seed": run.seed, "condition": run.condition, **row})
     columns = get_type_hints(study.measurement)  # also where annotations are kept as text
@@ -81,8 +80,8 @@ def status(studies: Iterable[Study], root: str | Path | None = None) -> list[dic
     for study in studies:
         for profile in (p for p in study.profiles if p != "smoke"):
             found: dict[str, list[Any]] = {s: [] for s in ("done", "stale", "damaged", "missing")}
-            for run, state, path in states(study, profile, root=root):
-                found[state].append(load(path) if state == "done" and path else str(path or run))
+            for run, each in states(study, profile, root=root):
+                found[each.state].append(each.content or str(each.path or run))
             origins = [content["provenance"] for content in found["done"]]
             measured = [row for content in found["done"] for row in content["rows"]]
             dates = sorted(o["started"][:10] for o in origins)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from invlib.data.augmentation import FullyTranslated
 from invlib.runs import Look, Profile, Study
-from invlib.studies import scales
+from invlib.studies import promised, scales
 from invlib.studies.procedure import (
     Items,
     Measurement,
@@ -89,4 +89,5 @@ STUDY = Study(
     compute,
     LOOKS,
     with_maps,
+    promised.check,
 )

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from invlib.data.augmentation import FullyTranslated
 from invlib.runs import Look, Profile, Study
-from invlib.studies import scales
+from invlib.studies import promised, scales
 from invlib.studies.procedure import (
     Control,
     Measurement,
@@ -65,4 +65,5 @@ STUDY = Study(
     compute,
     LOOKS,
     with_maps,
+    promised.check,
 )

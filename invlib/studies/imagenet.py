@@ -13,7 +13,7 @@ from invlib.data.items import DataError, ItemSet
 from invlib.data.sets import load
 from invlib.runs import Look, Profile, Study
 from invlib.runs.store import stored_root
-from invlib.studies import scales
+from invlib.studies import promised, scales
 from invlib.studies.procedure import (
     Items,
     Measurement,
@@ -160,4 +160,5 @@ STUDY = Study(
     compute,
     LOOKS,
     with_maps,
+    promised.check,
 )

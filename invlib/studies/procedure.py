@@ -9,10 +9,11 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from msgspec import Meta
 from torch import nn
 
 from invlib import models
@@ -30,6 +31,7 @@ from invlib.measure.accuracy import accuracy_map
 from invlib.measure.cosine import Cosines, cosine_by_displacement
 from invlib.measure.maps import AccuracyMap, Values
 from invlib.models import Initialisation
+from invlib.runs.checks import Count, ExactPath, Normalised
 from invlib.training import Recipe, Training, TrainingWarning, fit
 
 
@@ -205,7 +207,7 @@ class Attempt(Training):
         failed: it is below the least, or the training diverged.
     """
 
-    control: float
+    control: Normalised
     failed: bool
 
 
@@ -221,7 +223,8 @@ class Measurement:
         items_shown: items of the map.
         map: accuracy at each place of the grid, training items.
         canvas: normalised mean of the map.
-        far: the same over the places that share no pixel with the trained one.
+        far: the same over the places that share no pixel with the trained one; None where none was
+            trained alone.
         map_held_out: as ``map``, for items held out; None where there are none.
         canvas_held_out: as ``canvas``.
         far_held_out: as ``far``.
@@ -235,23 +238,23 @@ class Measurement:
     """
 
     set: str
-    classes: int
-    control: float
+    classes: Count
+    control: Normalised
     failed: bool
-    items_shown: int
+    items_shown: Count
     map: Values
-    canvas: float
-    far: float
+    canvas: Normalised
+    far: Normalised | None
     map_held_out: Values | None
-    canvas_held_out: float | None
-    far_held_out: float | None
-    path: str | None
+    canvas_held_out: Normalised | None
+    far_held_out: Normalised | None
+    path: ExactPath | None
     attempts: tuple[Attempt, ...]
     pretraining: Training | None
     weights: dict[str, str] | None
-    last_layer: str
-    before: tuple[Cosines, ...] | None
-    after: tuple[Cosines, ...] | None
+    last_layer: Annotated[str, Meta(pattern="^(kept|fresh)$")] = "fresh"
+    before: tuple[Cosines, ...] | None = None
+    after: tuple[Cosines, ...] | None = None
 
 
 def compute(settings: Settings, seed: int) -> list[Measurement]:

@@ -4,7 +4,7 @@ Letters cover the canvas, but each class in some areas of it only. Are they know
 what is learnt at one place afterwards, is that known everywhere? With all areas it is the control.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,8 @@ from invlib.measure.accuracy import answers
 from invlib.measure.maps import Values
 from invlib.measure.statistics import normalised_accuracy
 from invlib.runs import Look, Profile, Study
-from invlib.studies import procedure, scales
+from invlib.runs.checks import Normalised
+from invlib.studies import procedure, promised, scales
 from invlib.studies.procedure import Items, Pretraining, Settings, network, with_maps
 
 COVERAGE = (1, 2, 3, 5, 9)
@@ -40,12 +41,12 @@ class Measurement(procedure.Measurement):
         areas: of the letters: accuracy maps (areas, rows, columns), each of the classes whose own
             area it is, row-major.
         own: their normalised accuracy in the areas where they were learnt, over classes and places.
-        elsewhere: the same in all other areas; NaN where there is none.
+        elsewhere: the same in all other areas; None where there is none.
     """
 
     areas: Values | None = None
-    own: float | None = None
-    elsewhere: float | None = None
+    own: Normalised | None = None
+    elsewhere: Normalised | None = None
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,31 @@ def _known(model: nn.Module, settings: Letters, letters: ItemSet, drawn: ByArea)
     return Measurement(
         set=letters.name, classes=classes, control=known, failed=known < settings.control.least,
         items_shown=len(shown), map=by_class.mean(axis=0), canvas=float(normalised.mean()),
-        far=math.nan, map_held_out=None, canvas_held_out=None, far_held_out=None, path=None,
+        far=None, map_held_out=None, canvas_held_out=None, far_held_out=None, path=None,
         attempts=(), pretraining=None, weights=None, last_layer="kept", before=None, after=None,
         areas=by_class.reshape(-1, drawn.per_area, len(grid), len(grid)).mean(axis=1),
         own=known,
-        elsewhere=float(normalised[elsewhere].mean()) if elsewhere.any() else math.nan,
+        elsewhere=float(normalised[elsewhere].mean()) if elsewhere.any() else None,
     )  # fmt: skip
+
+
+def check(settings: Letters, rows: Sequence[Measurement]) -> None:
+    """Whether a file has the maps of the letters, and what ``promised.check`` asks for.
+
+    Raises:
+        ValueError: naming what was expected and found.
+    """
+    letters, *taught = rows
+    start: Any = settings.start
+    if letters.set != start.images.name or letters.areas is None or letters.own is None:
+        raise ValueError(f"expected {start.images.name} by area first, found {letters.set}")
+    if len(letters.areas) != start.augmentation.areas**2:
+        raise ValueError(
+            f"expected maps of {start.augmentation.areas**2} areas, found {len(letters.areas)}"
+        )
+    for values in (letters.map, *letters.areas):
+        promised.check_map(values, settings)
+    promised.check(settings, taught)
 
 
 def _area_of_each_place(settings: Settings, drawn: ByArea) -> np.ndarray:
@@ -155,4 +175,5 @@ STUDY = Study(
     compute,
     LOOKS,
     with_maps,
+    check,
 )

@@ -4,7 +4,7 @@ Ours. The two paths take turns in one process, on one thread; a time is the medi
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from statistics import median
@@ -21,6 +21,7 @@ from invlib.devices import evaluating
 from invlib.exact.propagation import Propagator
 from invlib.measure.accuracy import accuracy_map
 from invlib.runs import Profile, Study
+from invlib.runs.checks import Count, ExactPath, Positive
 from invlib.training import Recipe, fit
 
 PATHS = ("plain", "auto")
@@ -78,12 +79,12 @@ class Timing:
 
     work: str
     varied: str
-    places: int
-    item_side: int
-    plain: float
-    auto: float
-    limit: float
-    path: str | None
+    places: Count
+    item_side: Count
+    plain: Positive
+    auto: Positive
+    limit: Positive
+    path: ExactPath | None
 
 
 SMOKE = Settings(
@@ -105,6 +106,20 @@ def compute(settings: Settings, seed: int) -> list[Timing]:
         rows.append(_map(settings, many, item, settings.grid, "item"))
         rows.append(_step(settings, many, item))
     return rows
+
+
+def check(settings: Settings, rows: Sequence[Timing]) -> None:
+    """Whether a file has each of the times that the settings promise.
+
+    Raises:
+        ValueError: naming what was expected and found.
+    """
+    expected = [("map", "places", side**2, settings.item) for side in settings.places]
+    for item in settings.sides:
+        expected += [("map", "item", settings.grid**2, item), ("step", "item", 0, item)]
+    found = [(row.work, row.varied, row.places, row.item_side) for row in rows]
+    if found != expected:
+        raise ValueError(f"expected times of {expected}, found {found}")
 
 
 def sentence(table: pd.DataFrame) -> str:
@@ -187,4 +202,5 @@ STUDY = Study(
     },
     Timing,
     compute,
+    check=check,
 )

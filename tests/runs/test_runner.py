@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def files(root):
 def timeless(value):
     """A result without what differs between two computations of it."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "started")}
+        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "started", "checksum")}
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
@@ -71,7 +72,7 @@ def test_stale_and_damaged_runs_are_computed_again(toy, tmp_path, inline):
     before = path.read_bytes()
     path.write_bytes(before[:50])
     report = compute(toy, tmp_path, inline)
-    assert report.redone == [path] and report.done == [SIX[3]] and len(report.kept) == 5
+    assert list(report.redone) == [path] and report.done == [SIX[3]] and len(report.kept) == 5
     assert timeless(json.loads(path.read_text())) == timeless(json.loads(before))
     toy.size = 5
     report = compute(toy, tmp_path, inline)
@@ -114,6 +115,48 @@ def test_an_interrupt_keeps_what_is_finished(toy, tmp_path, inline):
     assert [p.stem for p in files(tmp_path)] == ["other-0", "other-1", "plain-0", "plain-1"]
     toy.before = lambda settings, seed: None
     assert compute(toy, tmp_path, inline).done == SIX[4:]
+
+
+def test_measurements_that_are_not_what_is_promised_are_not_written(toy, tmp_path, inline):
+    def check(settings, rows):
+        if settings.number == 2:
+            raise ValueError("no accuracy")
+
+    study = replace(toy.study, check=check)
+    report = runs.run(study, "small", seeds=1, root=tmp_path, workers=1, executor=inline)
+    assert report.done == SIX[:1] and report.failed == {SIX[1]: "ValueError: no accuracy"}
+    assert [p.stem for p in files(tmp_path)] == ["plain-0"]
+
+
+def test_a_folder_in_the_place_of_a_result_is_found_before_computing(toy, tmp_path, inline):
+    place = tmp_path / f"{SIX[4]}.json"
+    place.mkdir(parents=True)
+    with pytest.raises(ResultError, match=f"{place} is a folder, where a result is to be written"):
+        compute(toy, tmp_path, inline)
+    assert toy.computed == []
+
+
+def test_what_a_kill_in_mid_write_left_goes_with_the_next_run(toy, tmp_path, inline):
+    compute(toy, tmp_path, inline, seeds=1)
+    left = tmp_path / "toy" / "small" / ".abc.tmp"
+    left.write_text("{")
+    compute(toy, tmp_path, inline, seeds=2)
+    assert not left.exists() and len(files(tmp_path)) == 4
+
+
+def test_a_worker_killed_while_a_result_is_saved_ends_in_the_same_report(toy, tmp_path, inline):
+    class Breaks(type(inline)):
+        """Its worker is killed after the second run."""
+
+        def submit(self, *call):
+            if len(toy.computed) == 2:
+                raise BrokenProcessPool("A child process terminated abruptly")
+            return super().submit(*call)
+
+    report = compute(toy, tmp_path, Breaks())
+    assert report.done == SIX[:2] and report.failed == {SIX[2]: "its worker was killed"}
+    assert report.left == SIX[3:] and len(files(tmp_path)) == 2
+    assert compute(toy, tmp_path, inline).complete
 
 
 @pytest.mark.parametrize("below", ["", "deeper/still"])
@@ -203,7 +246,7 @@ def undisturbed(study, tmp_path_factory):
     root = tmp_path_factory.mktemp("undisturbed")
     for run, given in study.runs("smoke", SEEDS):
         rows = [asdict(row) for row in study.compute(given, run.seed)]
-        store.save(run, rows, store.provenance(given, 0.0, ""), root)
+        store.save(run, rows, store.provenance(given, 0.0, "2026-01-02T03:04:05+00:00"), root)
     return {p.name: timeless(json.loads(p.read_text())) for p in files(root)}
 
 
@@ -211,7 +254,7 @@ class Started:
     """``invlib run`` in a session of its own, so that all its processes can be told."""
 
     def __init__(self, name, root, workers):
-        code = "from invlib.cli import main; main()"
+        code = "from invlib_command import main; main()"
         options = ["--profile", "smoke", "--seeds", str(SEEDS), "--workers", str(workers)]
         command = [sys.executable, "-c", code, "run", name, *options, "--results", str(root)]
         self.root = root

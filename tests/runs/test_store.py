@@ -1,6 +1,7 @@
 """Result files: written whole or not at all, read back the same, and named when damaged."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import math
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from invlib.runs import ResultError, Run, store
+from invlib.runs import Profile, ResultError, Run, Study, store
+from invlib.runs.checks import Fraction, checksum
 from invlib.runs.store import find, fingerprint, load, save
 
 RUN = Run("toy", "small", "plain", 0)
@@ -42,6 +44,19 @@ SETTINGS = {
     "names": ["a [b  c] d", 'say "x"'],
     "part": {"rate": 0.123456789},
 }
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement of the study."""
+
+    set: str
+    map: np.ndarray
+    canvas: Fraction
+    failed: bool
+
+
+STUDY = Study("toy", "nowhere", {"small": Profile({"plain": Given()})}, Row, lambda *_: [])
 ROWS = [{"set": "one", "map": np.eye(2), "canvas": 0.25, "failed": False}]
 
 
@@ -53,6 +68,11 @@ def content_of(path):
     return json.loads(path.read_text())
 
 
+def write(path, content):
+    """What somebody wrote who knows how a checksum is made."""
+    path.write_text(json.dumps(content | {"checksum": checksum(content)}))
+
+
 # Writing and reading
 
 
@@ -60,6 +80,7 @@ def test_a_file_has_its_runs_name_and_everything_in_it(tmp_path):
     path = save(RUN, ROWS, origin(), tmp_path)
     assert path == tmp_path / "toy" / "small" / "plain-0.json"
     content = load(path)
+    assert content["format"] == 2 and content["checksum"] == checksum(content)
     assert [content[k] for k in ("study", "profile", "condition", "seed")] == [*vars(RUN).values()]
     assert content["rows"] == [ROWS[0] | {"map": [[1, 0], [0, 1]]}]
     found = content["provenance"]
@@ -104,14 +125,18 @@ def test_rows_are_read_back_to_five_digits(tmp_path_factory, row):
     assert load(save(RUN, [row], ORIGIN, root))["rows"] == [as_written(row)]
 
 
-ORIGIN = {"settings": SETTINGS, "fingerprint": fingerprint(SETTINGS)}
+ORIGIN = origin()
 
 
-@given(st.dictionaries(words, plain.filter(lambda v: "nan" not in repr(v)), max_size=4))
+def finite(value):
+    return not any(word in repr(value) for word in ("nan", "inf"))
+
+
+@given(st.dictionaries(words, plain.filter(finite), max_size=4))
 @settings(max_examples=40, deadline=None)
 def test_settings_are_read_back_to_the_last_digit(tmp_path_factory, given):
     root = tmp_path_factory.getbasetemp() / "settings"
-    written = {"settings": given, "fingerprint": fingerprint(given)}
+    written = ORIGIN | {"settings": given, "fingerprint": fingerprint(given)}
     assert load(save(RUN, [{"a": 1}], written, root))["provenance"] == written
 
 
@@ -223,7 +248,7 @@ def edited(**changes):
         for key, value in changes.items():
             target, _, last = key.rpartition("__")
             (content[target] if target else content)[last] = value
-        path.write_text(json.dumps(content))
+        write(path, content)
 
     return edit
 
@@ -231,8 +256,26 @@ def edited(**changes):
 def without(key):
     def edit(path):
         content = content_of(path)
-        del content[key]
-        path.write_text(json.dumps(content))
+        target, _, last = key.rpartition("__")
+        del (content[target] if target else content)[last]
+        write(path, content)
+
+    return edit
+
+
+def in_its_place(make):
+    def replaced(path):
+        path.unlink()
+        make(path)
+
+    return replaced
+
+
+def replaced(old, new):
+    def edit(path):
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
 
     return edit
 
@@ -242,20 +285,35 @@ DAMAGES = {
     "zeros after a crash": lambda path: path.write_bytes(bytes(path.stat().st_size)),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "not text": lambda path: path.write_bytes(b"\xff\xfe" + path.read_bytes()),
+    "brackets without end": lambda path: path.write_text("[" * 10**6),
+    "brackets in brackets": lambda path: path.write_text("[" * 10**5 + "]" * 10**5),
     "a list": lambda path: path.write_text("[1, 2]"),
     "a number": lambda path: path.write_text("3"),
+    "a folder": in_its_place(lambda path: path.mkdir()),
+    "a dangling link": in_its_place(lambda path: path.symlink_to("nowhere")),
+    "a pipe": in_its_place(os.mkfifo),
     "no seed": without("seed"),
     "no rows": without("rows"),
     "no provenance": without("provenance"),
+    "no checksum": replaced('"checksum"', '"other"'),
+    "no hardware": without("provenance__hardware"),
     "empty rows": edited(rows=[]),
     "rows of numbers": edited(rows=[1, 2]),
     "rows in a dictionary": edited(rows={"0": {}}),
     "another run": edited(seed=7),
+    "a seed in words": edited(seed="0"),
+    "a seed below 0": edited(seed=-1),
     "another condition": edited(condition="elsewhere"),
     "another format": edited(format=99),
+    "no date": edited(provenance__started="yesterday"),
+    "seconds below 0": edited(provenance__seconds=-1.0),
     "settings changed by hand": edited(provenance__settings={"condition": 2}),
     "no settings": edited(provenance={}),
     "provenance in a list": edited(provenance=[1]),
+    "a digit": replaced("0.25", "0.35"),
+    "a word": replaced('"one"', '"two"'),
+    "an accuracy that is none": replaced("0.25", "NaN"),
+    "an accuracy beyond numbers": replaced("0.25", "1e999"),
     "a merge conflict": lambda path: path.write_text("<<<<<<< ours\n" + path.read_text()),
 }
 damaged = pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
@@ -267,19 +325,104 @@ def test_damaged_files_are_named(tmp_path, damage):
     damage(path)
     with pytest.raises(ResultError, match=f"{path}: damaged result .*; run it again"):
         load(path)
-    assert find(RUN, fingerprint(SETTINGS), tmp_path) == ("damaged", path)
+    found = find(STUDY, RUN, Given(), tmp_path)
+    assert (found.state, found.path, found.content) == ("damaged", path, None) and found.why
+
+
+spoils = st.lists(
+    st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=5)), min_size=1, max_size=4
+)
+
+
+@given(spoils)
+@settings(deadline=None)
+def test_whatever_happens_to_a_file_it_is_damaged_or_says_the_same(tmp_path_factory, spoils):
+    path = save(RUN, ROWS, ORIGIN, tmp_path_factory.getbasetemp() / "spoilt")
+    before = load(path)
+    data = path.read_bytes()
+    for share, lost, found in spoils:
+        at = round(share * len(data))
+        data = data[:at] + found + data[at + lost :]
+    path.write_bytes(data)
+    try:
+        assert load(path) == before
+    except ResultError as error:
+        assert str(error).startswith(f"{path}: damaged result (")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"canvas": 999.0}, "`float` <= 1"),
+        ({"canvas": -5.0}, "`float` >= 0"),
+        ({"canvas": None}, "got `null`"),
+        ({"canvas": "0.25"}, "got `str`"),
+        ({"failed": 0}, "got `int`"),
+        ({"map": [[1.0], [0.0, 1.0]]}, "inhomogeneous"),
+        ({"map": "one"}, "could not convert"),
+    ],
+)
+def test_a_measurement_of_another_kind_is_damage_whoever_signed_it(tmp_path, changed, why):
+    path = save(RUN, [ROWS[0] | changed], origin(), tmp_path)
+    assert load(path)  # of no study's kind
+    found = find(STUDY, RUN, Given(), tmp_path)
+    assert found.state == "damaged" and why in found.why and "$[0]" in found.why
+
+
+def test_a_measurement_that_lacks_something_is_damage(tmp_path):
+    save(RUN, [{"set": "one"}], origin(), tmp_path)
+    assert "missing required field `map`" in find(STUDY, RUN, Given(), tmp_path).why
+
+
+def test_a_study_says_what_a_run_of_it_has(tmp_path):
+    def check(settings, rows):
+        if len(rows) != settings.condition:
+            raise ValueError(f"expected {settings.condition} rows, found {len(rows)}")
+
+    study = replace(STUDY, check=check)
+    save(RUN, ROWS, origin(), tmp_path)
+    assert find(study, RUN, Given(), tmp_path).state == "done"
+    save(RUN, ROWS * 3, origin(), tmp_path)
+    assert find(study, RUN, Given(), tmp_path).why == "expected 1 rows, found 3"
+
+
+@pytest.mark.parametrize("named", [".", "./", "", "../here", "link"])
+def test_a_folder_may_be_named_in_any_way(tmp_path, monkeypatch, named):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    path = save(RUN, ROWS, origin(), store.results_root(named))
+    assert path == tmp_path / "here" / f"{RUN}.json"
+    found = find(STUDY, RUN, Given(), named)
+    assert (found.state, found.path) == ("done", path)
+    monkeypatch.setenv("INVLIB_RESULTS", named)
+    assert find(STUDY, RUN, Given()).state == "done"
+    assert load(path.relative_to(tmp_path / "here"))["rows"]
+
+
+def test_what_a_kill_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    path = save(RUN, ROWS, origin(), tmp_path)
+    left, busy = (path.with_name(name) for name in (".left.tmp", ".busy.tmp"))
+    left.write_text("{")
+    with busy.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        store.remove_leftovers(path.parent)
+    assert sorted(os.listdir(path.parent)) == [".busy.tmp", "plain-0.json"]
+    store.remove_leftovers(path.parent)
+    store.remove_leftovers(tmp_path / "nowhere")
+    assert os.listdir(path.parent) == ["plain-0.json"]
 
 
 def test_a_file_under_another_runs_name_is_damaged(tmp_path):
     path = save(RUN, ROWS, origin(), tmp_path)
     other = path.rename(path.with_name("plain-1.json"))
-    with pytest.raises(ResultError, match="not the run its name says"):
+    with pytest.raises(ResultError, match=f"it is {RUN}, not the run its name says"):
         load(other)
 
 
 def test_what_an_earlier_release_wrote_is_stale_not_damaged(tmp_path):
     # Settings with null, as release 0.1.0 wrote them, under the hash of just that.
     earlier = {"rate": 0.1, "classes": None}
-    written = {"settings": earlier, "fingerprint": fingerprint(earlier)}
+    written = ORIGIN | {"settings": earlier, "fingerprint": fingerprint(earlier)}
     path = save(RUN, ROWS, written, tmp_path)
-    assert find(RUN, fingerprint(Given()), tmp_path) == ("stale", path)
+    assert find(STUDY, RUN, Given(), tmp_path) == store.Found("stale", path)

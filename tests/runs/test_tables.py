@@ -8,8 +8,9 @@ import pytest
 
 from invlib import runs
 from invlib.runs import ResultError, Run, store
-from invlib.runs.store import find, fingerprint
+from tests.conftest import ToySettings
 
+WHEN = "2026-01-02T03:04:05+00:00"
 RUN = Run("toy", "small", "plain", 0)
 
 
@@ -21,22 +22,25 @@ def finished(toy, inline, tmp_path):
 
 
 def test_own_results_come_first_and_done_before_everything(toy, finished):
-    expected = fingerprint({"number": 1, "size": 4})
-    own = finished / f"{RUN}.json"
-    stored = store.stored_root() / f"{RUN}.json"
-    assert find(RUN, expected, finished) == ("done", own)
-    assert find(RUN, "other", finished) == ("stale", own)
-    assert find(Run("toy", "small", "plain", 99), expected, finished) == ("missing", None)
+    def state(root=finished, settings=None, run=RUN, **options):
+        planned = toy.study.profile("small").conditions["plain"]
+        found = store.find(toy.study, run, settings or planned, root, **options)
+        return found.state, found.path
+
+    own, stored = (root / f"{RUN}.json" for root in (finished, store.stored_root()))
+    assert state() == ("done", own)
+    assert state(settings=ToySettings(1, 5)) == ("stale", own)
+    assert state(run=Run("toy", "small", "plain", 99)) == ("missing", None)
     stored.parent.mkdir(parents=True)
     stored.write_bytes(own.read_bytes())
-    assert find(RUN, expected, finished) == ("done", own)
+    assert state() == ("done", own)
     own.write_bytes(own.read_bytes()[:100])
-    assert find(RUN, expected, finished) == ("damaged", own)  # never passed over in silence
+    assert state() == ("damaged", own)  # never passed over in silence
     own.unlink()
-    assert find(RUN, expected, finished) == ("done", stored)
-    assert find(RUN, expected, finished, shipped=False) == ("missing", None)
+    assert state() == ("done", stored)
+    assert state(shipped=False) == ("missing", None)
     stored.write_bytes(stored.read_bytes()[:100])
-    assert find(RUN, expected, finished) == ("damaged", stored)
+    assert state() == ("damaged", stored)
 
 
 def test_the_table_has_a_row_for_each_measurement(toy, finished):
@@ -62,7 +66,7 @@ def test_a_study_reads_its_rows_with_their_settings(toy, finished):
 def test_stale_results_do_not_mix_with_todays(toy, finished, inline):
     toy.size = 5
     assert len(runs.table(toy.study, "small", finished)) == 0
-    assert {state for _, state, _ in runs.states(toy.study, "small", root=finished)} == {"stale"}
+    assert {found.state for _, found in runs.states(toy.study, "small", root=finished)} == {"stale"}
     runs.run(toy.study, "small", seeds=1, root=finished, executor=inline)
     table = runs.table(toy.study, "small", finished)
     assert set(table.seed) == {0} and {each.shape for each in table["map"]} == {(5, 5)}
@@ -95,7 +99,7 @@ def test_a_table_has_the_types_of_any_studys_measurement(toy, tmp_path):
     rows = [Curves(1, True, (), np.array([[0.5, np.nan]])), Curves(2, False, (0.5,), None)]
     study = replace(toy.study, measurement=Curves)
     for run, given in study.runs("small", seeds=1):
-        origin = store.provenance(given, 0.0, "")
+        origin = store.provenance(given, 0.0, WHEN)
         store.save(run, [vars(row) for row in rows], origin, tmp_path)
     table = runs.table(study, "small", tmp_path)
     assert table["count"].tolist() == [1, 2, 1, 2] and table["count"].dtype == int
@@ -114,13 +118,14 @@ def test_a_table_says_how_its_study_is_drawn(toy, tmp_path):
 def test_status_counts_runs_and_failures(toy, finished):
     folder = finished / "toy" / "small"
     content = json.loads((folder / "plain-0.json").read_text())
-    content["rows"] = [
+    rows = [
         {"failed": True, "attempts": [{"outcome": "diverged"}, {"outcome": "steps"}]},
         {"failed": False, "attempts": [{"outcome": "steps"}, {"outcome": "target"}]},
         {"failed": False, "attempts": [{"outcome": "steps"}]},
         {"failed": False, "attempts": [{"outcome": "steps", "recipe": {"target_accuracy": None}}]},
     ]
-    (folder / "plain-0.json").write_text(json.dumps(content))
+    rows = [content["rows"][0] | row for row in rows]
+    store.save(RUN, rows, content["provenance"], finished)
     (folder / "plain-1.json").write_bytes(b"")
     (folder / "plain-2.json").unlink()
     (row,) = runs.status([toy.study], finished)  # smoke is not listed
@@ -150,6 +155,11 @@ class Taught:
     start: Precise | None = None
 
 
+@dataclass(frozen=True)
+class Anything:
+    """A measurement of which nothing is asked."""
+
+
 @pytest.mark.parametrize(
     ("settings", "row", "expected"),
     [
@@ -173,6 +183,7 @@ def test_status_lists_every_precision_asked_for_or_trained_at(
     toy, tmp_path, settings, row, expected
 ):
     study = replace(toy.study, profiles={"small": runs.Profile({"plain": settings})})
-    store.save(RUN, [row], store.provenance(settings, 0.0, "2026-11-21"), tmp_path)
+    study = replace(study, measurement=Anything)
+    store.save(RUN, [row], store.provenance(settings, 0.0, WHEN), tmp_path)
     (found,) = runs.status([study], tmp_path)
     assert (found["done"], found["precision"]) == (1, expected)

@@ -1,6 +1,5 @@
 """Experiment 1: its profiles, and the code path of each at a tiny size."""
 
-from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -13,7 +12,7 @@ from invlib.data.sets import load
 from invlib.models import VGG, VGGTable, WeightsError, squeezenet
 from invlib.runs import store
 from invlib.runs.store import fingerprint
-from invlib.studies import STUDIES, imagenet, study_of
+from invlib.studies import imagenet
 from invlib.studies.imagenet import BENCH, PAPER, SMOKE, SQUEEZENET, STUDY
 from invlib.studies.procedure import Control, Items, compute, network
 from invlib.training import Recipe
@@ -69,23 +68,6 @@ def test_a_fingerprint_follows_what_matters_to_the_condition():
     ]
     prints = {fingerprint(replace(given, **change)) for change in changes}
     assert len(prints | {fingerprint(given)}) == len(changes) + 1
-
-
-def test_what_is_shipped_is_of_todays_settings_and_one_precision_in_each_profile():
-    found = defaultdict(set)
-    for name in STUDIES:
-        study = study_of(name)
-        for profile in study.profiles:
-            for _, state, path in runs.states(study, profile):
-                assert state in ("done", "missing"), path
-                if state == "done":
-                    content = store.load(path)
-                    trainings = [a for row in content["rows"] for a in row.get("attempts", ())]
-                    given = content["provenance"]["settings"]
-                    asked = given.get("recipe", given)["precision"]
-                    found[name, profile] |= {asked, *(t["precision"] for t in trainings)}
-    assert set(found) >= {("imagenet", "bench"), ("imagenet", "squeezenet")}
-    assert all(each == {"float32"} for each in found.values()), found
 
 
 # What is shown of the sets
