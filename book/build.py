@@ -23,6 +23,9 @@ import papermill
 import yaml
 from nbformat import NotebookNode
 
+from invlib import runs
+from invlib.studies import STUDIES, StudyError, study_of
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "_build"
 STAGE = BUILD / "stage"
@@ -48,12 +51,21 @@ def parse(pairs: list[str]) -> dict[str, Any]:
     """Parameters from ``name=value`` words; values are YAML, so ``true`` is a truth value.
 
     Raises:
-        ParameterError: If a word has no ``=``.
+        ParameterError: If a word has no ``=``, or what follows it is no YAML.
     """
+    parameters = {}
     for pair in pairs:
-        if "=" not in pair:
+        name, equals, value = pair.partition("=")
+        if not equals:
             raise ParameterError(f"expected name=value, got {pair!r}")
-    return {name: yaml.safe_load(value) for name, value in (pair.split("=", 1) for pair in pairs)}
+        try:
+            parameters[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            why = " ".join(str(error).split())
+            raise ParameterError(
+                f"{name}: expected a value in YAML, got {value!r} ({why})"
+            ) from error
+    return parameters
 
 
 def check(notebook: Path, parameters: Mapping[str, Any]) -> None:
@@ -78,6 +90,33 @@ def check(notebook: Path, parameters: Mapping[str, Any]) -> None:
                 f"{notebook.name}: {name} is expected to be a {type(default).__name__} "
                 f"like {default!r}, got {value!r}"
             )
+
+
+def check_planned(parameters: Mapping[str, Any]) -> None:
+    """Refuse what no study has planned, which a chapter would find out long after the start.
+
+    Args:
+        parameters: As ``check`` lets them through. A profile that one study has is right: chapters
+            of others show ``bench``.
+
+    Raises:
+        ParameterError: For a profile that no study has, seeds below 0 or more than any study has
+            at it, or a deadline that is no time.
+    """
+    studies = [study_of(name) for name in STUDIES]
+    profile, seeds = parameters.get("profile", "bench"), parameters.get("seeds", 0)
+    known = list(dict.fromkeys(name for study in studies for name in study.profiles))
+    if profile not in known:
+        raise ParameterError(
+            f"profile is expected to be one of {', '.join(known)}, got {profile!r}"
+        )
+    most = max(s.profiles.get(profile, s.profiles["bench"]).seeds for s in studies)
+    if not 0 <= seeds <= most:
+        raise ParameterError(f"seeds is expected to be 0 (all) to {most} at {profile}, got {seeds}")
+    try:
+        runs.duration(parameters.get("deadline", ""))
+    except StudyError as error:
+        raise ParameterError(f"deadline: {error}") from error
 
 
 def execute(notebook: Path, output: Path, parameters: Mapping[str, Any] | None = None) -> None:
@@ -149,6 +188,7 @@ def stage(parameters: Mapping[str, Any]) -> None:
     """Make ``_build/stage``: a copy of the book's sources with executed chapters."""
     for notebook in chapters():
         check(notebook, parameters)
+    check_planned(parameters)
     # The rendered book goes too: Sphinx would keep pages it takes for unchanged, with no warning.
     for old in (STAGE, BUILD / "html", BUILD / ".doctrees"):
         shutil.rmtree(old, ignore_errors=True)

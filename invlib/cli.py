@@ -3,8 +3,10 @@
 Exit codes: 0 done, 1 something failed or is left, 2 bad usage, 130 interrupted.
 """
 
+import io
 import json
 import sys
+from functools import partial
 from typing import Any
 
 import click
@@ -15,9 +17,28 @@ from invlib.data import sets
 from invlib.data.items import DataError
 from invlib.studies import STUDIES, StudyError, study_of
 
+# Not click's echo, which writes UTF-8 to a terminal that says it has ASCII only.
+_say = partial(print, flush=True)
+
 
 class _Group(click.Group):
     """A group in which the package's own errors are one line, not a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command and leave with its exit code."""
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a name may be one that it cannot print
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            code = super().main(*args, **(options | {"standalone_mode": False}))
+        except click.ClickException as error:
+            error.show(sys.stderr)
+            code = error.exit_code
+        except OSError as error:  # of a closed pipe click itself takes care
+            where = error.filename or "the output cannot be written"
+            print(f"Error: {where}: {error.strerror or error}", file=sys.stderr)
+            code = 1
+        sys.exit(code)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -28,7 +49,7 @@ class _Group(click.Group):
         except (DataError, models.WeightsError, runs.ResultError) as error:
             raise click.ClickException(str(error)) from None
         except KeyboardInterrupt:
-            click.echo("interrupted; finished runs are kept, the same command goes on", err=True)
+            _say("interrupted; finished runs are kept, the same command goes on", file=sys.stderr)
             sys.exit(130)
 
 
@@ -64,7 +85,7 @@ def run(
     deadline: float | None,
     root: str | None,
     again: bool,
-) -> None:
+) -> int:
     """Compute what is missing of each STUDY; what is finished is kept."""
     planned = [study_of(name) for name in studies]
     for study in planned:
@@ -73,16 +94,16 @@ def run(
     for study in planned:
         report = runs.run(study, profile, seeds, workers, deadline, root, again)
         for path, why in report.redone.items():
-            click.echo(f"damaged, run again: {path}: {why}", err=True)
+            _say(f"damaged, run again: {path}: {why}", file=sys.stderr)
         for task, why in report.failed.items():
-            click.echo(f"failed: {task}: {why}", err=True)
-        click.echo(
+            _say(f"failed: {task}: {why}", file=sys.stderr)
+        _say(
             f"{study.name} at {profile}: {len(report.done)} done, {len(report.kept)} kept, "
             f"{len(report.failed)} failed, {len(report.left)} left "
             f"(in {runs.results_root(root)})"
         )
         complete &= report.complete
-    sys.exit(0 if complete else 1)
+    return 0 if complete else 1
 
 
 @main.command()
@@ -92,10 +113,10 @@ def status(as_json: bool, root: str | None) -> None:
     """Which runs are there, under which settings, from which hardware."""
     rows = runs.status(map(study_of, STUDIES), root)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        _say(json.dumps(rows, indent=1))
         return
     for row in rows:
-        click.echo(
+        _say(
             f"{row['study']} {row['profile']}: {row['done']} of {row['planned']} runs, "
             f"{row['measurements']} measurements, {row['failed']} failed their control, "
             f"{row['capped']} ended at the cap"
@@ -103,7 +124,7 @@ def status(as_json: bool, root: str | None) -> None:
             + "".join(f"; {', '.join(row[s])}" for s in ("precision", "hardware") if row[s])
         )
         for path in row["damaged"]:
-            click.echo(
+            _say(
                 f"  damaged: {path}; 'invlib run {row['study']} --profile "
                 f"{row['profile']}' redoes it"
             )
@@ -116,11 +137,11 @@ def claims(as_json: bool, root: str | None) -> None:
     """The papers' claims with our verdicts, by scale."""
     verdicts = list(claims_module.verdicts(claims_module.CLAIMS, root))
     if as_json:
-        click.echo(json.dumps([v.plain() for v in verdicts], indent=1))
+        _say(json.dumps([v.plain() for v in verdicts], indent=1))
         return
     for verdict in verdicts:
         case = verdict.case
-        click.echo(
+        _say(
             f"{verdict.claim.id} {case.profile} {case.conditions}: {verdict.verdict} "
             f"({verdict.seeds} seeds)\n   {verdict.measured}"
         )
@@ -132,30 +153,30 @@ def claims(as_json: bool, root: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def datasets(download: str | None, root: str | None, as_json: bool) -> None:
     """The sets that are there: from where, how many images, licence."""
-    if download:
+    if download is not None:
         sets.download(download, root)
     rows = sets.catalogue(root)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        _say(json.dumps(rows, indent=1))
         return
     for row in rows:
         if row["images"]:
-            click.echo(
+            _say(
                 f"{row['name']:15} {row['split']:5} {row['images']:6} images of {row['size']}, "
                 f"{row['classes']} classes; {row['source']}; licence: {row['licence']}; "
                 f"{row['where']}"
             )
         else:
-            click.echo(f"{row['name']:15} {row['split']:5} absent: {row['where']}")
+            _say(f"{row['name']:15} {row['split']:5} absent: {row['where']}")
 
 
 @main.command()
 @click.option("--download", metavar="NETWORK", help="Download torchvision's weights of a network.")
 def weights(download: str | None) -> None:
     """The ImageNet weights that are known, and where they are."""
-    if download:
-        click.echo(models.download_weights(download))
+    if download is not None:
+        _say(models.download_weights(download))
     for known in models.WEIGHTS:
         places = [folder / known.file for folder in models.weights_folders()]
         where = next((str(path) for path in places if path.is_file()), "absent")
-        click.echo(f"{known.network:15} {known.file}; licence: {known.licence}; {where}")
+        _say(f"{known.network:15} {known.file}; licence: {known.licence}; {where}")

@@ -65,7 +65,8 @@ class Recipe:
         precision: ``"float32"``, or ``"bfloat16"``, mixed with float32.
 
     Raises:
-        ValueError: for another precision, or a number of steps or batches that is too small.
+        ValueError: for another precision, a number of steps or batches that is not whole or too
+            small, or a learning rate, target or chance that is no finite number from 0.
     """
 
     steps: int = 1500
@@ -81,9 +82,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         mixed(self.precision)
-        for name, least in (("steps", 0), ("batch_size", 1), ("window", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        counts = {"steps": 0, "batch_size": 1, "window": 1, "warmup": 0, "hold": 0, "patience": 1}
+        for name, least in counts.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be at least {least} and whole, not {value!r}")
+        for name in ("learning_rate", "target_accuracy", "chance"):
+            value = getattr(self, name)
+            if not 0 <= (0 if value is None else value) < math.inf:
+                raise ValueError(f"{name} must be a finite number from 0, not {value!r}")
 
 
 @dataclass(frozen=True)
@@ -231,7 +238,7 @@ def _unsettled(
     for some in index.split(10):
         canvases = placement.draw(images[some.to(images.device)], items.labels[some], generator)
         with torch.inference_mode(), evaluating(model), autocast(images.device, recipe.precision):
-            answers = logits_of(output(model, canvases.to(dtype)), items).argmax(1)
+            answers = logits_of(output(model, canvases.to(dtype)), items, len(some)).argmax(1)
         right += int((answers.cpu() == items.labels[some]).sum())
     known = right / len(index)
     if known >= running - 0.2:
@@ -256,7 +263,7 @@ def _step(
     seen = []
     for *inputs, labels in zip(*(each.split(chunk) for each in batch), strict=True):
         with autocast(labels.device, precision):
-            logits = logits_of(forward(*inputs), items)
+            logits = logits_of(forward(*inputs), items, len(labels))
         loss = cross_entropy(logits.float(), labels, reduction="sum") / len(batch[-1])
         loss.backward()
         seen.append(torch.stack([loss.detach(), (logits.argmax(1) == labels).sum()]))
@@ -266,8 +273,8 @@ def _step(
     return sum(losses), sum(right) / len(batch[-1])
 
 
-def logits_of(out: Any, items: ItemSet) -> Tensor:
-    """A network's output, which has to be logits (n, classes) for the classes of some items.
+def logits_of(out: Any, items: ItemSet, canvases: int) -> Tensor:
+    """A network's output for so many canvases: logits (n, classes) for the classes of some items.
 
     Raises:
         ValueError: when it is something else, or too few, or for items of one class.
@@ -280,6 +287,11 @@ def logits_of(out: Any, items: ItemSet) -> Tensor:
         raise ValueError(
             f"expected logits (n, classes) from the model, found {found}: wrap it in a module "
             "that returns these alone"
+        )
+    if len(out) != canvases or out.is_complex() or out.dtype is torch.bool:
+        raise ValueError(
+            f"expected logits ({canvases}, classes), a row of numbers for each canvas, from the "
+            f"model, found {out.dtype} {tuple(out.shape)}"
         )
     if out.shape[1] < n:
         raise ValueError(f"{items.name} has {n} classes, the model gives {out.shape[1]} logits")

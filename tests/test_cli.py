@@ -1,12 +1,14 @@
 """The command line: exit codes, one clear line instead of a traceback, output for machines."""
 
+import contextlib
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 import urllib.error
-from contextlib import contextmanager
 from pathlib import Path
 from subprocess import PIPE
 
@@ -38,7 +40,7 @@ def call(tmp_path, monkeypatch):
 def toy_call(call, toy, inline, monkeypatch):
     """The same with the toy study for the only one, computed in this process."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def pool(workers):
         yield inline
 
@@ -112,6 +114,12 @@ def test_what_is_left_at_the_deadline_is_code_1(toy_call):
     assert result.exit_code == 1 and "0 done, 0 kept, 0 failed, 6 left" in result.output
 
 
+@pytest.mark.parametrize("digits", [10, 400, 100_000])
+def test_a_deadline_of_any_length_is_taken(toy_call, digits):
+    result = toy_call("run", "--deadline", "9" * digits + "h")
+    assert result.exit_code == 0 and "6 done, 0 kept, 0 failed, 0 left" in result.output
+
+
 def test_an_interrupt_is_code_130(toy, toy_call, tmp_path):
     def before(settings, seed):
         if seed == 1:
@@ -133,7 +141,7 @@ def test_results_that_cannot_be_written_are_code_1(toy, toy_call, tmp_path):
 def test_a_study_without_its_data_fails_in_one_line_each(call, tmp_path, monkeypatch, inline):
     monkeypatch.setenv("INVLIB_DATA", str(tmp_path / "no-data"))
 
-    @contextmanager
+    @contextlib.contextmanager
     def pool(workers):
         yield inline
 
@@ -157,6 +165,91 @@ def test_a_damaged_result_is_named_and_run_again(toy_call, tmp_path):
     assert result.exit_code == 0 and f"damaged, run again: {path}" in result.output
     assert "1 done, 5 kept" in result.output
     assert store.load(path)["rows"] == json.loads(before)["rows"]
+
+
+LONG = "x" * 300
+COMMANDS = ("status", "claims", "datasets", "weights")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        (f"run imagenet --results {LONG}", ""),
+        (f"status --results {'x/' * 3000}", ""),
+        (f"datasets --root {LONG}", ""),
+        ("claims", "INVLIB_RESULTS"),
+        ("datasets", "INVLIB_DATA"),
+        ("weights", "INVLIB_WEIGHTS"),
+    ],
+)
+def test_a_path_that_is_too_long_is_one_line(call, monkeypatch, arguments, variable):
+    if variable:
+        monkeypatch.setenv(variable, LONG)
+    result = call(*arguments.split())
+    assert result.exit_code == 1 and len(result.output.splitlines()) == 1
+    assert result.output.startswith("Error: x") and result.output.endswith("File name too long\n")
+
+
+# What cannot be printed
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """Calls ``invlib`` with an output of its own; gives the exit code and what errors said."""
+
+    def printed(output, *arguments):
+        said = io.TextIOWrapper(io.BytesIO(), "ascii")
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", output)
+            patch.setattr(sys, "stderr", said)
+            with pytest.raises(SystemExit) as left:
+                cli.main(list(arguments))
+        said.flush()
+        return left.value.code or 0, said.buffer.getvalue().decode("ascii")
+
+    return printed
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
+@pytest.mark.parametrize("option", ["", "--json", "--help"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_output_that_is_full_is_one_line_and_code_1(call, printed, command, option):
+    if (command, option) == ("weights", "--json"):
+        pytest.skip("it has no output for machines")
+    full = open("/dev/full", "w")
+    code, said = printed(full, command, *option.split())
+    with contextlib.suppress(OSError):
+        full.close()
+    assert code == 1
+    assert said == "Error: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("shell", ["> /dev/full", "| true"])
+def test_nothing_more_is_said_as_the_process_ends(tmp_path, shell):
+    command = f"'{sys.executable}' -c 'from invlib.cli import main; main()' claims"
+    process = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{command} {shell}"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert process.returncode == 1 and len(process.stderr.splitlines()) == ("full" in shell)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_names_that_the_terminal_cannot_print_are_escaped(printed, tmp_path, encoding):
+    expected = {
+        "Größe猫": {"ascii": r"Gr\xf6\xdfe\u732b", "latin-1": r"Größe\u732b", "utf-8": "Größe猫"},
+        "bad\udcff": dict.fromkeys(("ascii", "latin-1", "utf-8"), r"bad\udcff"),  # no Unicode
+    }
+    output = io.TextIOWrapper(io.BytesIO(), encoding)
+    for name in expected:
+        (tmp_path / name / "train").mkdir(parents=True)
+    code, said = printed(output, "datasets", "--root", str(tmp_path))
+    assert (code, said) == (0, "")
+    lines = output.buffer.getvalue().decode(encoding).splitlines()
+    for words in expected.values():
+        assert sum(line.startswith(words[encoding]) for line in lines) == 1
+    code, said = printed(output, "datasets", "--download", "猫")
+    assert code == 1 and said.startswith(r"Error: '\u732b' cannot be downloaded; expected one of")
 
 
 # Status and claims
@@ -272,6 +365,7 @@ def test_datasets_lists_what_is_there_and_what_is_not(call, tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [("mnits", "Error: 'mnits' cannot be downloaded; expected one of mnist, fashion_mnist"),
+     ("", "Error: '' cannot be downloaded; expected one of mnist, fashion_mnist"),
      ("kmnist", "Error: kmnist could not be downloaded into ")],
 )  # fmt: skip
 def test_a_failed_download_of_data_is_one_line(call, tmp_path, monkeypatch, name, message):
@@ -284,6 +378,7 @@ def test_a_failed_download_of_data_is_one_line(call, tmp_path, monkeypatch, name
 @pytest.mark.parametrize(
     ("name", "message"),
     [("vgg19", "Error: no ImageNet weights are known for 'vgg19'; expected vgg16, squeezenet1_1"),
+     ("", "Error: no ImageNet weights are known for ''; expected vgg16, squeezenet1_1"),
      ("vgg16", "Error: https://download.pytorch.org/models/vgg16-397923af.pth could not be ")],
 )  # fmt: skip
 def test_a_failed_download_of_weights_is_one_line(call, tmp_path, monkeypatch, name, message):

@@ -352,8 +352,23 @@ def test_what_is_no_placement_and_a_frozen_network_are_refused(halves):
         fit(Linear().requires_grad_(False), CANVAS, halves, CANVAS.one_location())
 
 
-@pytest.mark.parametrize("wrong", [{"steps": -1}, {"batch_size": 0}, {"window": 0}])
-def test_a_recipe_without_batches_is_refused(wrong):
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"steps": -1}, {"steps": 2.5}, {"batch_size": 0}, {"window": 0}, {"warmup": -1},
+        {"hold": -1}, {"patience": 0},
+    ],
+)  # fmt: skip
+def test_a_recipe_counts_in_whole_numbers(wrong):
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name} must be at least"):
+    with pytest.raises(
+        ValueError, match=f"{name} must be at least [01] and whole, not {wrong[name]}"
+    ):
         Recipe(**wrong)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "target_accuracy", "chance"])
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_rates_of_a_recipe_are_finite_numbers(name, value):
+    with pytest.raises(ValueError, match=f"{name} must be a finite number from 0, not {value}"):
+        Recipe(**{name: value})

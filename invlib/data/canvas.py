@@ -6,6 +6,7 @@ the canvas. The papers speak of item centres (x, y): ``place_of_centre`` convert
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,10 +47,12 @@ class Canvas:
         background: the colour, 0 to 255, one number or one per channel; or one image for all
             canvases, uint8 (channels, height, width).
         mean: taken off pixel / 255 before the network sees it, one number or one per channel.
-        std: divides what is left.
+        std: divides what is left; above 0.
 
     Raises:
-        PlaceError: when the item is larger than the canvas, or the background has another size.
+        PlaceError: when a size is not of whole numbers, the item is larger than the canvas, or the
+            background has another size.
+        ValueError: when a colour, the mean or the std is no finite number, or the std not above 0.
 
     >>> canvas = Canvas(224, item=50)
     >>> canvas.leftmost_centred
@@ -64,8 +67,8 @@ class Canvas:
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
     ) -> None:
-        self.size = _pair(size)
-        self.item = _pair(item)
+        self.size = _pair("a size", size)
+        self.item = _pair("an item", item)
         if min(self.item) < 1 or any(i > s for i, s in zip(self.item, self.size, strict=True)):
             raise PlaceError(
                 f"an item of {self.item[0]} x {self.item[1]} pixels does not fit a canvas of "
@@ -80,6 +83,8 @@ class Canvas:
         self.background = background
         self.mean = mean
         self.std = std
+        for name in ("background", "mean", "std"):
+            _check_numbers(name, getattr(self, name), above=0 if name == "std" else -np.inf)
 
     def __repr__(self) -> str:
         given = {"background": self.background, "mean": self.mean, "std": self.std}
@@ -186,7 +191,15 @@ class Canvas:
         Args:
             steps: how many.
             axis: 0 for rows, 1 for columns, which are the same on a square canvas.
+
+        Raises:
+            PlaceError: when the steps are not a whole number from 1, or there is no such axis.
         """
+        _check_count("steps", steps)
+        if axis not in (0, 1):
+            raise PlaceError(f"expected axis 0 (rows) or 1 (columns), found {axis!r}")
+        if steps > self.last[axis]:
+            return tuple(range(self.last[axis] + 1))
         grid = np.round(np.linspace(0, self.last[axis], steps))
         return tuple(np.unique(grid.astype(int)).tolist())
 
@@ -257,10 +270,13 @@ class Canvas:
         Raises:
             PlaceError: when a place is not legal, or there is another number of them.
         """
-        if isinstance(places, tuple):
+        if not isinstance(places, Tensor):
             return torch.tensor([self.legal_place(places)]).expand(n, 2)
-        if places.shape != (n, 2):
-            raise PlaceError(f"expected {n} places (row, column), found {tuple(places.shape)}")
+        if places.shape != (n, 2) or places.dtype not in (torch.int64, torch.int32):
+            raise PlaceError(
+                f"expected {n} places (row, column) as int64 ({n}, 2), "
+                f"found {places.dtype} {tuple(places.shape)}"
+            )
         last = torch.tensor(self.last, device=places.device)
         for place in places[((places < 0) | (places > last)).any(1)].tolist():
             self.legal_place(place)
@@ -337,10 +353,9 @@ def homes(areas: int = 3, per_area: int = 2, coverage: int = 1, seed: int = 0) -
         PlaceError: for a coverage that is not from 1 to the number of areas, and for numbers that
             are not whole or below 1.
     """
-    given = {"areas": areas, "per_area": per_area, "coverage": coverage}
-    for name, value in given.items():
-        if not isinstance(value, int) or (value < 1 and name != "coverage"):
-            raise PlaceError(f"expected {name} to be a whole number from 1, found {value!r}")
+    _check_count("areas", areas)
+    _check_count("per_area", per_area)
+    _check_count("coverage", coverage, least=coverage)  # how many there are is said below
     if not 1 <= coverage <= areas**2:
         raise PlaceError(f"expected a coverage from 1 to {areas**2} areas, found {coverage}")
     generator = torch.Generator().manual_seed(seed)
@@ -374,5 +389,40 @@ def _uniform(n: int, rows: int, columns: int, generator: torch.Generator | None)
     return torch.stack(draws, 1)
 
 
-def _pair(size: int | Pair) -> Pair:
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+def on_axis(given: Any) -> tuple[int, ...]:
+    """Rows, or columns, of places as whole numbers.
+
+    Raises:
+        PlaceError: when there is none, or one that is no whole number.
+    """
+    values = np.atleast_1d(given)
+    if values.ndim == 1 and len(values) and values.dtype.kind in "iuf":
+        with np.errstate(invalid="ignore"):
+            whole = values.astype(np.int64)
+        if (whole == values).all():
+            return tuple(whole.tolist())
+    raise PlaceError(f"expected rows and columns as rising whole numbers, found {given}")
+
+
+def _pair(name: str, size: int | Pair) -> Pair:
+    values = np.asarray(size)
+    if values.shape not in ((), (2,)) or not np.issubdtype(values.dtype, np.integer):
+        raise PlaceError(f"expected {name} in whole pixels or (height, width), found {size!r}")
+    height, width = np.broadcast_to(values, 2).tolist()
+    return height, width
+
+
+def _check_count(name: str, value: Any, least: int = 1) -> None:
+    if not isinstance(value, int | np.integer) or value < least:
+        raise PlaceError(f"expected {name} to be a whole number from 1, found {value!r}")
+
+
+def _check_numbers(name: str, given: Any, above: float) -> None:
+    """Refuse what would turn every canvas into nonsense; how many there are is seen with items."""
+    try:
+        values = torch.as_tensor(given, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        values = torch.tensor(torch.nan)
+    if not values.isfinite().all() or (values <= above).any():
+        expected = "finite numbers" + (f" above {above}" if above == 0 else "")
+        raise ValueError(f"expected {name} as {expected}, found {given}")

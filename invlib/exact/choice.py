@@ -72,6 +72,9 @@ class Shortcut(ABC):
                 self.path, self.reason = self._chosen(samples, inputs)
             except (NotTraced, PathError) as error:
                 if self.exact_path == "propagate":
+                    if error.__cause__ is not None:  # a network that raises gives its own error
+                        with trial.untouched(self.model):
+                            self._sample(*inputs)
                     raise PathError(str(error)) from error
                 self.path, self.reason = "plain", str(error)
                 warnings.warn(f"the plain path is taken: {error}", PlainPath, stacklevel=4)

@@ -170,7 +170,8 @@ class Scanner(Shortcut):
 
     Raises:
         PathError: for another ``exact_path``.
-        ValueError: for a layer that does not exist (names the nearest ones), or shifts below 1.
+        ValueError: for a layer that does not exist (names the nearest ones), shifts that are not a
+            whole number from 1, or a fill that is no finite number.
     """
 
     saving = 1.05
@@ -186,8 +187,10 @@ class Scanner(Shortcut):
         super().__init__(model, exact_path)
         if layer is not None:
             check_layer(model, layer)
-        if shifts < 1:
-            raise ValueError(f"shifts must be at least 1, not {shifts}")
+        if not isinstance(shifts, int) or shifts < 1:
+            raise ValueError(f"shifts must be a whole number from 1, not {shifts!r}")
+        if not torch.as_tensor(fill).isfinite().all():
+            raise ValueError(f"expected fill as finite numbers, found {fill}")
         self.layer, self.shifts, self.fill = layer, shifts, fill
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -200,7 +203,8 @@ class Scanner(Shortcut):
             (n, 2 shifts + 1, 2 shifts + 1, features), on the images' device; dy and dx rising.
 
         Raises:
-            ValueError: when a shift moves the whole image out, or the layer is not used just once.
+            ValueError: when a shift moves the whole image out, the layer is not used just once or
+                does not give one tensor with a row for each image, or the fill has other channels.
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
         if self.path is None:
@@ -273,7 +277,10 @@ class Scanner(Shortcut):
                 f"{images.shape[2]} x {images.shape[3]} pixels, not {self.shifts}"
             )
         fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
-        return Fragments.of(images, self.shifts, fill.expand(images.shape[1]))
+        channels = images.shape[1]
+        if fill.shape not in ((), (1,), (channels,)):
+            raise ValueError(f"fill has {fill.numel()} values, the images have {channels} channels")
+        return Fragments.of(images, self.shifts, fill.expand(channels))
 
     def _scan(self, start: Fragments) -> Tensor:
         """The layer's output for the frames asked for: (n * frames, features)."""
@@ -299,11 +306,7 @@ class Scanner(Shortcut):
                         f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
                         "expected a layer that is used once"
                     )
-                if not isinstance(seen[-1], Tensor):
-                    raise ValueError(
-                        f"expected one tensor from {self.layer or 'the network'}, found "
-                        f"{type(seen[-1]).__name__}: name a layer that gives one"
-                    )
+                check_output(seen[-1], len(frames), self.layer)
         finally:
             if hook:
                 hook.remove()
@@ -332,6 +335,24 @@ class Scanner(Shortcut):
             lost = (ink.any(3 - axis)[:, None] & out).any(2)
             cut |= lost[:, :, None] if axis == 1 else lost[:, None, :]
         return cut
+
+
+def check_output(out: Any, n: int, layer: str | None) -> None:
+    """Refuse what is not one tensor of real numbers with a row for each of n inputs.
+
+    Raises:
+        ValueError: says what was found.
+    """
+    where = layer or "the network"
+    if not isinstance(out, Tensor):
+        found = type(out).__name__
+        raise ValueError(
+            f"expected one tensor from {where}, found {found}: name a layer that gives one"
+        )
+    if out.ndim < 2 or len(out) != n or out.is_complex():
+        raise ValueError(
+            f"expected real numbers ({n}, ...) from {where}, found {out.dtype} {tuple(out.shape)}"
+        )
 
 
 def check_layer(model: nn.Module, layer: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from invlib.data.canvas import Canvas, Pair
+from invlib.data.canvas import Canvas, Pair, on_axis
 from invlib.devices import chunk_size, dtype_of
 from invlib.exact.choice import PathError, PlainPath, Shortcut
 from invlib.exact.layers import spans
@@ -107,9 +107,13 @@ class Propagator(Shortcut):
             index ``i`` is item ``i % n`` at place ``i // n``; and the output for these.
 
         Raises:
-            PlaceError: when the grid leaves the canvas.
+            PlaceError: when the grid leaves the canvas, or is empty or not of whole numbers.
+            ValueError: for a batch size that is not a whole number from 1.
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise ValueError(f"batch_size must be a whole number from 1, not {batch_size!r}")
+        rows, columns = on_axis(rows), on_axis(columns)
         places = torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns))
         n, total, device = len(images), len(images) * len(places), images.device
         # Windows are smallest where a batch shares its place, or else its row; but a few items of

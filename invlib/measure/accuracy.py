@@ -1,6 +1,5 @@
 """Accuracy at each place of a canvas. Accuracies are fractions; figures and prose show percent."""
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,13 +7,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from invlib.data.canvas import Canvas, Pair, PlaceError
+from invlib.data.canvas import Canvas, Pair, PlaceError, on_axis
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, device_of, evaluating
 from invlib.exact.propagation import Propagator
 from invlib.measure.maps import AccuracyMap
 from invlib.progress import bar
-from invlib.training import TrainingWarning, fitting, logits_of
+from invlib.training import fitting, logits_of
 
 
 def accuracy_map(
@@ -57,12 +56,11 @@ def accuracy_map(
         PlaceError: when the grid or the trained place leaves the canvas, or the grid is not rising
             whole numbers or needs columns of its own.
         DataError: for items of another shape than the canvas's.
-        ValueError: when the model gives no logits, or fewer than the items have classes, takes
-            another number of channels, the precision is another, or the propagator is of another
-            model or canvas.
+        ValueError: when the model gives no logits, not one row for each canvas, not finite ones, or
+            fewer than the items have classes, takes another number of channels, the precision or
+            batch size is another, or the propagator is of another model or canvas.
 
     Warns:
-        TrainingWarning: when logits are not finite.
         UserWarning: when they are more than the items have classes.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
@@ -111,13 +109,14 @@ def answers(
     ):
         for index, out in forward.everywhere(images, rows, columns, batch_size):
             index = index.to(device)
-            logits = logits_of(out, items)
+            logits = logits_of(out, items, len(index))
             broken |= ~logits.isfinite().all()
             right[index] = logits.argmax(1) == labels[index % len(items)]
             progress.update(len(index))
-    if broken:
-        words = f"the model gives logits for {items.name} that are not finite"
-        warnings.warn(words, TrainingWarning, stacklevel=3)
+    if broken:  # not asked of each batch, for which a GPU would be waited for
+        raise ValueError(
+            f"expected finite logits for {items.name} from the model, found NaN or infinity"
+        )
     return right.cpu().numpy().reshape(len(rows), len(columns), len(items))
 
 
@@ -138,8 +137,8 @@ def _grid(
     for axis, given in enumerate((rows, columns)):
         if given is None:  # with the trained place, which even steps may miss
             given = sorted({*canvas.test_grid(axis=axis), place[axis]})
-        values = np.atleast_1d(given)
-        if not len(values) or (values != values.round()).any() or (np.diff(values) <= 0).any():
+        values = on_axis(given)
+        if (np.diff(values) <= 0).any():
             raise PlaceError(f"expected rows and columns as rising whole numbers, found {given}")
-        axes.append(tuple(int(value) for value in values))
+        axes.append(values)
     return axes[0], axes[1]

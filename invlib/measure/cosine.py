@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from invlib.data.canvas import Canvas
+from invlib.data.canvas import Canvas, on_axis
 from invlib.data.items import ItemSet
 from invlib.devices import autocast, device_of, evaluating
-from invlib.exact.dense import check_layer
+from invlib.exact.dense import check_layer, check_output
 from invlib.exact.layers import Walk
 from invlib.exact.propagation import Propagator
 from invlib.progress import bar
@@ -69,14 +70,15 @@ def cosine_by_displacement(
 
     Raises:
         DataError: for items of another shape than the canvas's.
-        ValueError: for a layer that does not exist (names the nearest), or items of one class or of
-            channels that the network does not take.
-        PlaceError: when a column is off the canvas.
+        ValueError: for a layer that does not exist (names the nearest) or does not give one tensor
+            of finite numbers with a row for each canvas, or items of one class or of channels that
+            the network does not take.
+        PlaceError: when a column is off the canvas, or is no whole number, or there is none.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
     if len(items.classes) < 2:
         raise ValueError(f"{items.name} has one class; the baseline needs items of two")
-    columns = canvas.test_grid(axis=1) if columns is None else columns
+    columns = on_axis(canvas.test_grid(axis=1) if columns is None else columns)
     part = _up_to(model, layer)
     row, start = canvas.leftmost_centred
     images = canvas.prepare(items).images.to(device_of(model))
@@ -91,9 +93,15 @@ def cosine_by_displacement(
     ):
         outputs = []
         for index, out in forward.everywhere(images, (row,), (start, *columns)):
+            check_output(out["layer"], len(index), layer)
             outputs.append(out["layer"].flatten(1).double().cpu())
             progress.update(len(index))
-    base, *displaced = normalize(torch.cat(outputs), dim=1).split(len(images))
+    given = torch.cat(outputs)
+    if not given.isfinite().all():
+        raise ValueError(
+            f"expected finite numbers for {items.name} from {layer}, found NaN or infinity"
+        )
+    base, *displaced = normalize(given, dim=1).split(len(images))
     others = items.labels[:, None] < items.labels[None]
 
     def both(values: list[Tensor]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -127,10 +135,10 @@ class _Whole(nn.Module):
         self.model, self.layer = model, layer
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
-        seen: list[Tensor] = []
+        seen: list[Any] = []
         # A later layer may work in place.
         hook = self.model.get_submodule(self.layer).register_forward_hook(
-            lambda module, x, y: seen.append(y.clone())
+            lambda module, x, y: seen.append(y.clone() if isinstance(y, Tensor) else y)
         )
         try:
             self.model(x)

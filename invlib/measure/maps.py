@@ -112,11 +112,16 @@ class AccuracyMap(_Map):
         """Mean normalised accuracy in rings around the trained place.
 
         Args:
-            width: of a ring in pixels.
+            width: of a ring in pixels, above 0.
 
         Returns:
             The mean distance in pixels and the mean accuracy of each ring that has a place.
+
+        Raises:
+            ValueError: for another width.
         """
+        if not 0 < width < np.inf:
+            raise ValueError(f"expected rings of a width above 0 pixels, found {width}")
         down, right = (
             np.subtract(axis, at)
             for axis, at in zip((self.rows, self.columns), self.place, strict=True)

@@ -46,8 +46,9 @@ def sensitivity_map(
 
     Raises:
         ValueError: for an unknown layer (names the nearest), metric, shifts beyond the frame,
-            images that are not float, or accuracy without a label for each image, of those that the
-            network answers with.
+            images that are not finite floats, accuracy without a whole label for each image, of
+            those that the network answers with, or outputs that are not one tensor of finite
+            numbers with a row for each image.
         TypeError: for images that are neither a tensor nor an array.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
@@ -70,7 +71,14 @@ def sensitivity_map(
             + ("; canvas.render makes them of items" if images.dtype == torch.uint8 else "")
         )
     images = images.to(device_of(model), dtype_of(model))
-    labels = None if labels is None else torch.as_tensor(labels)
+    if not images.isfinite().all():
+        raise ValueError("expected images of finite numbers, found NaN or infinity")
+    labels = None if labels is None or metric != "accuracy" else torch.as_tensor(labels)
+    if labels is not None and (labels.ndim != 1 or (labels != labels.long()).any()):
+        raise ValueError(
+            f"expected labels as whole numbers ({len(images)},), found {labels.dtype} "
+            f"{tuple(labels.shape)}: {labels.tolist()[:5]}"
+        )
     scanner = Scanner(model, layer, shifts, fill, exact_path)
     few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
     sums = torch.zeros((), dtype=torch.float64)
@@ -84,19 +92,27 @@ def sensitivity_map(
         for index in torch.arange(len(images)).split(few):
             outputs = scanner(images[index]).double()
             base = outputs[:, shifts, shifts, None, None]
-            if labels is not None and metric == "accuracy":
+            if labels is not None:
                 if int(labels.max()) >= outputs.shape[3] or int(labels.min()) < 0:
                     raise ValueError(
                         f"expected labels from 0 to {outputs.shape[3] - 1} for the network's "
                         f"outputs, found {int(labels.min())} to {int(labels.max())}"
                     )
-                values = outputs.argmax(3) == labels[index, None, None].to(outputs.device)
+                values = (
+                    outputs.argmax(3) == labels[index, None, None].to(outputs.device)
+                ).double()
+                # Among others a NaN, and only a NaN, would pass for the largest.
+                values = values.where(outputs.isfinite().all(3), torch.nan)
             elif metric == "cosine":
                 values = torch.cosine_similarity(outputs, base, dim=3)
             else:
                 values = (outputs - base).norm(dim=3)
-            sums = sums + values.double().sum(0).cpu()
+            sums = sums + values.sum(0).cpu()
             progress.update(len(index))
+    if not sums.isfinite().all():
+        raise ValueError(
+            f"expected finite numbers from {layer or 'the network'}, found NaN or infinity"
+        )
     return SensitivityMap((sums / len(images)).numpy(), shifts, layer, metric)
 
 

@@ -12,11 +12,16 @@ def normalised_accuracy(accuracy: ArrayLike, classes: int) -> NDArray[np.float64
 
     Paper: Biscione & Bowers 2020, sec. 2.3 and Fig. 2B.
 
+    Raises:
+        ValueError: for fewer than 2 classes.
+
     >>> float(normalised_accuracy(0.1, classes=10))
     0.0
     >>> float(normalised_accuracy(0.0, classes=2))
     -1.0
     """
+    if classes < 2:
+        raise ValueError(f"expected 2 classes or more, found {classes}")
     chance = 1 / classes
     return (np.asarray(accuracy, dtype=np.float64) - chance) / (1 - chance)
 

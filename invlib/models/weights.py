@@ -120,8 +120,8 @@ def load_pretrained(model: nn.Module, path: str | Path, bgr: bool = False) -> nn
         bgr: turn the first convolution's input channels round (a file trained on BGR).
 
     Raises:
-        WeightsError: for a file that is missing, damaged, holds other objects than tensors, or
-            whose names or shapes are not the model's.
+        WeightsError: for a file that is missing, damaged, holds other objects than tensors of
+            finite numbers, or whose names, shapes or types are not the model's.
     """
     path = Path(path)
     state, own, head = _read_state(path), model.state_dict(), head_name(model)
@@ -147,7 +147,12 @@ def load_pretrained(model: nn.Module, path: str | Path, bgr: bool = False) -> nn
                 f"{path}: {name} has shape {tuple(tensor.shape)}, "
                 f"{type(model).__name__} expects {tuple(own[name].shape)}"
             )
-        kept[name] = tensor.float()
+        if tensor.is_floating_point() != own[name].is_floating_point():
+            raise WeightsError(
+                f"{path}: {name} is of {tensor.dtype}, "
+                f"{type(model).__name__} expects {own[name].dtype}"
+            )
+        kept[name] = tensor
     if bgr:
         first = next(n for n in own if own[n].ndim == 4)
         kept[first] = kept[first].flip(1)
@@ -156,14 +161,16 @@ def load_pretrained(model: nn.Module, path: str | Path, bgr: bool = False) -> nn
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
+    """Dense tensors of finite numbers by name; floating-point ones are float32."""
     import pickle
 
     from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise WeightsError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
@@ -180,4 +187,28 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"{path}: expected a state dict of tensors, found {type(state).__name__}"
         )
-    return state
+    return {name: _sound(tensor, f"{path}: {name}") for name, tensor in state.items()}
+
+
+def _sound(tensor: Tensor, named: str) -> Tensor:
+    kinds = {
+        "nested": tensor.is_nested,
+        "quantised": tensor.is_quantized,
+        "meta": tensor.is_meta,
+        "complex": tensor.is_complex(),
+        "sparse": tensor.layout is not torch.strided,
+    }
+    for kind in (name for name, found in kinds.items() if found):
+        raise WeightsError(f"{named}: expected a dense tensor of real numbers, found a {kind} one")
+    # A few bytes may stand for more values than there is memory.
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise WeightsError(f"{named}: expected {tensor.numel()} values, found fewer in the file")
+    if not tensor.is_floating_point():
+        return tensor
+    try:
+        numbers = tensor.detach().float()
+    except NotImplementedError as error:  # a type that torch stores and does not compute with
+        raise WeightsError(f"{named}: expected numbers, found {tensor.dtype}") from error
+    if not numbers.isfinite().all():
+        raise WeightsError(f"{named}: expected finite numbers, found NaN or infinity")
+    return numbers

@@ -6,6 +6,7 @@ writes. Whatever stops it, finished runs stay, and the same call goes on with th
 
 import re
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -148,7 +149,8 @@ def duration(text: str) -> float | None:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
     if text and not match:
         raise StudyError(f"expected a time such as 90s, 40m or 1.5h, not {text!r}")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else None
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]] if match else None
+    return seconds and min(seconds, threading.TIMEOUT_MAX)  # no wait takes longer
 
 
 def _submit(executor: Executor, *call: Any) -> Future[Any]:

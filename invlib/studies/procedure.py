@@ -293,7 +293,8 @@ def taught(
 
             recipe, control = settings.recipe, settings.control
             model, attempts = teach(make, canvas, items, shown, recipe, control, seed)
-            forward = Propagator(model, canvas)
+            # One that diverged answers nothing.
+            forward = Propagator(model, canvas) if sound(attempts[-1]) else None
             maps = _maps(forward, shown, settings) | _maps(forward, others, settings, "_held_out")
             _, taught_from = control.trainings(recipe, seed)[len(attempts) - 1]
             rows.append(
@@ -303,13 +304,13 @@ def taught(
                     control=attempts[-1].control,
                     failed=attempts[-1].failed,
                     items_shown=len(shown),
-                    path=forward.path,
+                    path=forward.path if forward else None,
                     attempts=attempts,
                     pretraining=pretraining,
                     weights=weights,
                     last_layer=last_layer,
-                    before=_inside(make(taught_from), canvas, items, settings),
-                    after=_inside(model, canvas, items, settings),
+                    before=_inside(make(taught_from), canvas, items, settings, pretraining),
+                    after=_inside(model, canvas, items, settings, attempts[-1]),
                     **maps,
                 )
             )
@@ -356,9 +357,11 @@ def teach(
     for each, draw in control.trainings(recipe, seed):
         model = make(draw)
         training = _fit(model, canvas, items, canvas.one_location(), each, draw, items.name)
-        there = accuracy_map(model, canvas, shown, (row,), (column,), precision=each.precision)
-        known = there.trained
-        failed = known < control.least or training.outcome == "diverged"
+        known, precision = 0.0, each.precision  # chance without answers
+        if sound(training):
+            there = accuracy_map(model, canvas, shown, (row,), (column,), precision=precision)
+            known = there.trained
+        failed = known < control.least or not sound(training)
         attempts.append(Attempt(**vars(training), control=known, failed=failed))
         if not failed:
             break
@@ -370,6 +373,11 @@ def _fit(*given: Any) -> Training:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrainingWarning)
         return fit(*given)
+
+
+def sound(training: Training | None) -> bool:
+    """Whether a network that was trained so, if at all, answers with numbers."""
+    return training is None or training.outcome != "diverged"
 
 
 def network(
@@ -405,10 +413,14 @@ def _first(items: ItemSet, per_class: int) -> ItemSet:
 
 
 def _inside(
-    model: nn.Module, canvas: Canvas, items: ItemSet, settings: Settings
+    model: nn.Module,
+    canvas: Canvas,
+    items: ItemSet,
+    settings: Settings,
+    training: Training | None,
 ) -> tuple[Cosines, ...] | None:
     inside, precision = settings.inside, settings.recipe.precision
-    if inside is None:
+    if inside is None or not sound(training):
         return None
     some = _first(items, inside.per_class)
     return tuple(
@@ -418,12 +430,18 @@ def _inside(
 
 
 def _maps(
-    forward: Propagator, items: ItemSet | None, settings: Settings, suffix: str = ""
+    forward: Propagator | None, items: ItemSet | None, settings: Settings, suffix: str = ""
 ) -> dict[str, Any]:
-    """Accuracy map, its normalised mean, and that of the places far away; Nones without items."""
+    """Accuracy map, its normalised mean, and that of the places far away; Nones without items.
+
+    Chance without a network that answers.
+    """
     names = [f"{name}{suffix}" for name in ("map", "canvas", "far")]
     if items is None:
         return dict.fromkeys(names)
+    if forward is None:
+        chance = np.full((len(settings.grid),) * 2, 1 / len(items.classes))
+        return dict(zip(names, (chance, 0.0, 0.0), strict=True))
     precision = settings.recipe.precision
     accuracy = accuracy_map(
         forward.model, forward.canvas, items, settings.grid, precision=precision, propagator=forward

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from invlib.measure.maps import Values
-from invlib.studies.procedure import Measurement, Settings
+from invlib.studies.procedure import Measurement, Settings, sound
 
 
 def check(settings: Settings, rows: Sequence[Measurement]) -> None:
@@ -34,8 +34,9 @@ def check(settings: Settings, rows: Sequence[Measurement]) -> None:
         last = row.attempts[-1] if row.attempts else None
         found = (last and last.control, last and last.failed)
         _same(f"the last attempt on {row.set}", found, (row.control, row.failed))
-        for measured in (row.before, row.after):
-            layers = inside and inside.layers
+        # One that diverged answers nothing.
+        for measured, training in ((row.before, row.pretraining), (row.after, last)):
+            layers = inside.layers if inside and sound(training) else None
             _same("layers", measured and tuple(each.layer for each in measured), layers)
             for each in measured or ():
                 shape = (len(each.displacements),)

@@ -73,18 +73,24 @@ def compute(settings: Letters, seed: int) -> list[Measurement]:
     settings = replace(settings, start=replace(start, augmentation=drawn))
     state, pretraining = procedure.pretrained(settings, seed)
     model = network(settings, state, len(letters.classes), seed, kept=True)
+    known = model if procedure.sound(pretraining) else None
     taught = procedure.taught(settings, seed, sets, state, pretraining)
     return [
-        replace(_known(model, settings, letters, drawn), pretraining=pretraining),
+        replace(_known(known, settings, letters, drawn), pretraining=pretraining),
         *(Measurement(**vars(row)) for row in taught),
     ]
 
 
-def _known(model: nn.Module, settings: Letters, letters: ItemSet, drawn: ByArea) -> Measurement:
-    """Where the letters are known."""
+def _known(
+    model: nn.Module | None, settings: Letters, letters: ItemSet, drawn: ByArea
+) -> Measurement:
+    """Where the letters are known; chance for no network."""
     shown, classes = letters.first(settings.letters), len(letters.classes)
     canvas, grid, precision = settings.canvas_for(letters), settings.grid, settings.recipe.precision
-    right = answers(model, canvas, shown, grid, grid, precision=precision)
+    if model is None:  # always the first class, which is chance
+        right = np.broadcast_to(shown.labels.numpy() == 0, (len(grid), len(grid), len(shown)))
+    else:
+        right = answers(model, canvas, shown, grid, grid, precision=precision)
     by_class = np.stack(
         [right[:, :, shown.labels.numpy() == label].mean(axis=2) for label in range(classes)]
     )
@@ -95,7 +101,8 @@ def _known(model: nn.Module, settings: Letters, letters: ItemSet, drawn: ByArea)
     elsewhere = (area >= 0) & ~own
     known = float(normalised[own].mean())
     return Measurement(
-        set=letters.name, classes=classes, control=known, failed=known < settings.control.least,
+        set=letters.name, classes=classes, control=known,
+        failed=model is None or known < settings.control.least,
         items_shown=len(shown), map=by_class.mean(axis=0), canvas=float(normalised.mean()),
         far=None, map_held_out=None, canvas_held_out=None, far_held_out=None, path=None,
         attempts=(), pretraining=None, weights=None, last_layer="kept", before=None, after=None,

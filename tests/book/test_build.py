@@ -1,5 +1,8 @@
 """The book chain: parameters are refused before anything runs, stored outputs are stable."""
 
+import re
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -68,6 +71,49 @@ def test_parameter_of_another_type_is_refused(tiny, name, value):
 
 def test_parameters_that_fit_are_taken_and_a_whole_number_for_a_fraction(tiny):
     build.check(tiny, {"size": 4, "rate": 1, "live": False, "name": "x"})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["profile=["], "profile: expected a value in YAML, got '['"),
+        (["deadline=2026-13-40"], "deadline: expected a value in YAML, got '2026-13-40'"),
+        (["seeds=" + "9" * 5000], "seeds: expected a value in YAML, got '9999"),
+        (["profile=" + "[" * 10_000], "profile: expected a value in YAML, got '[[[["),
+        (["profile=huge"], "profile is expected to be one of smoke, bench, squeezenet, paper, got"),
+        (["seeds=-1"], "seeds is expected to be 0 (all) to 5 at bench, got -1"),
+        (["seeds=6"], "seeds is expected to be 0 (all) to 5 at bench, got 6"),
+        (["seeds=2", "profile=smoke"], "seeds is expected to be 0 (all) to 1 at smoke, got 2"),
+        (["deadline=soon"], "deadline: expected a time such as 90s, 40m or 1.5h, not 'soon'"),
+        (["size=3"], "03-imagenet-pretraining.ipynb has no parameter 'size'; it has: profile"),
+    ],
+)
+def test_a_staged_book_stays_when_parameters_are_refused(tmp_path, monkeypatch, words, message):
+    pages = [tmp_path / name / "page" for name in ("stage", "html", ".doctrees")]
+    for page in pages:
+        page.parent.mkdir()
+        page.write_text("staged before")
+    monkeypatch.setattr(build, "BUILD", tmp_path)
+    monkeypatch.setattr(build, "STAGE", tmp_path / "stage")
+    monkeypatch.setattr(build, "execute", lambda *_: pytest.fail("a chapter is executed"))
+    monkeypatch.setattr(sys, "argv", ["build", "stage", *words])
+    with pytest.raises(SystemExit, match=f"^book.build: {re.escape(message)}.*$") as left:
+        build.main()
+    assert "\n" not in str(left.value)
+    assert [page.read_text() for page in pages] == ["staged before"] * 3
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"seeds": 0},
+        {"profile": "squeezenet", "seeds": 5},
+        {"profile": "paper", "deadline": "9h"},
+    ],
+)
+def test_what_one_study_has_planned_is_taken(given):
+    build.check_planned(given)
 
 
 def test_stripped_notebook_is_byte_stable_and_keeps_its_outputs(tiny, tmp_path):

@@ -276,3 +276,64 @@ def test_a_canvas_says_what_it_is():
         "<Canvas of 64 x 64 pixels for items of 16 x 16, background a picture, "
         "mean (0.5, 0.4, 0.3), std 0.5>"
     )
+
+
+# Nonsense
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"std": 0}, "expected std as finite numbers above 0, found 0"),
+        ({"std": (0.5, 0.0)}, r"expected std as finite numbers above 0, found \(0.5, 0.0\)"),
+        ({"std": -1.0}, "expected std as finite numbers above 0, found -1.0"),
+        ({"std": np.nan}, "expected std as finite numbers above 0, found nan"),
+        ({"std": np.inf}, "expected std as finite numbers above 0, found inf"),
+        ({"mean": (0.5, np.nan, 0)}, r"expected mean as finite numbers, found \(0.5, nan, 0\)"),
+        ({"mean": -np.inf}, "expected mean as finite numbers, found -inf"),
+        ({"mean": None}, "expected mean as finite numbers, found None"),
+        ({"background": np.nan}, "expected background as finite numbers, found nan"),
+        ({"background": "red"}, "expected background as finite numbers, found red"),
+    ],
+)
+def test_colours_and_scales_are_finite_numbers(given, words):
+    with pytest.raises(ValueError, match=f"^{words}$"):
+        Canvas(12, 6, **given)
+
+
+@pytest.mark.parametrize("size", [12.5, (12, 12.5), (12,), (12, 12, 12), "12", None, True])
+def test_sizes_are_whole_pixels(size):
+    with pytest.raises(
+        PlaceError, match="a size in whole pixels .* found " + re.escape(repr(size))
+    ):
+        Canvas(size, 6)
+    with pytest.raises(PlaceError, match="an item in whole pixels or"):
+        Canvas(12, size)
+    assert Canvas(np.int64(12), (6, np.int32(5))).last == (6, 7)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5])
+def test_a_test_grid_has_a_whole_number_of_steps(steps):
+    with pytest.raises(PlaceError, match=f"steps to be a whole number from 1, found {steps}"):
+        PAPER.test_grid(steps)
+    with pytest.raises(PlaceError, match=r"axis 0 \(rows\) or 1 \(columns\), found 2"):
+        PAPER.test_grid(axis=2)
+
+
+def test_more_steps_than_places_are_all_of_them_and_cost_nothing():
+    for steps in (6, 7, 8, 10**15):
+        assert Canvas(12, 6).test_grid(steps) == (
+            (0, 1, 2, 4, 5, 6) if steps == 6 else (*range(7),)
+        )
+
+
+@pytest.mark.parametrize(
+    "places", [torch.zeros(2, 2), torch.full((2, 2), 0.5), torch.zeros(2, 2, dtype=torch.bool)]
+)
+def test_places_are_whole_numbers(places):
+    images = torch.zeros(2, 1, 6, 6, dtype=torch.uint8)
+    with pytest.raises(PlaceError, match=rf"as int64 \(2, 2\), found {places.dtype}"):
+        Canvas(12, 6).render(images, places)
+    for place in ((0.5, 0), None, [[0, 0], [0, 0]]):
+        with pytest.raises(PlaceError, match=r"a place \(row, column\) of whole numbers, found"):
+            Canvas(12, 6).render(images, place)

@@ -595,6 +595,21 @@ def test_a_network_that_cannot_be_scanned_says_why(kind, message):
     assert (scanner.path, scanner.reason) == ("plain", "asked for")
 
 
+class Mine(Exception):
+    """What a network raises."""
+
+
+class Raises(nn.Module):
+    def forward(self, x):
+        raise Mine("of the network")
+
+
+@pytest.mark.parametrize("path", ["propagate", "plain"])
+def test_a_network_that_raises_gives_its_own_error(path):
+    with pytest.raises(Mine, match="of the network"):
+        Scanner(Raises(), None, 2, exact_path=path)(pictures(2, 1, 12))
+
+
 def test_a_network_without_a_graph_is_exact_and_warns_once():
     model, images = filled(Branches()), pictures(4, 1, 12).abs()
     with pytest.warns(PlainPath):
@@ -645,7 +660,7 @@ def test_a_layer_that_does_not_exist_is_answered_with_the_nearest_names():
 @pytest.mark.parametrize("shifts", [0, -1, 12, 13, 100])
 def test_shifts_that_leave_nothing_are_refused(shifts):
     message = "shifts must be " + (
-        f"at least 1, not {shifts}"
+        f"a whole number from 1, not {shifts}"
         if shifts < 1
         else f"from 1 to 11 for images of 14 x 12 pixels, not {shifts}"
     )

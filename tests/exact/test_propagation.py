@@ -880,6 +880,21 @@ def test_propagation_that_is_asked_for_and_not_possible_is_refused_every_time(mo
             fast(pictures(SMALL, 2), (0, 0))
 
 
+class Mine(Exception):
+    """What a network raises."""
+
+
+def raises(x):
+    raise Mine("of the network")
+
+
+@pytest.mark.filterwarnings("ignore::invlib.exact.choice.PlainPath")
+@pytest.mark.parametrize("path", ["auto", "propagate", "plain"])
+def test_a_network_that_raises_gives_its_own_error(path):
+    with pytest.raises(Mine, match="of the network"):
+        Propagator(Forward(raises), SMALL, path)(pictures(SMALL, 2), (0, 0))
+
+
 def test_an_unknown_path_is_refused():
     with pytest.raises(PathError, match="one of auto, propagate, plain, not 'fast'"):
         Propagator(vgg(), SMALL, "fast")

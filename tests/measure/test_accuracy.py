@@ -8,7 +8,7 @@ from torch import nn
 from invlib.data.canvas import Canvas, PlaceError
 from invlib.measure.accuracy import accuracy_map, answers
 from invlib.measure.cosine import cosine_by_displacement
-from invlib.training import Recipe, TrainingWarning, fit
+from invlib.training import Recipe, fit
 
 CANVAS = Canvas(12, 6, std=0.5)
 
@@ -146,11 +146,44 @@ def test_classes_count_alike_however_many_items_each_has(noise):
     assert np.array_equal(found, np.full((2, 2), 0.5)) and found.canvas == 0
 
 
-def test_logits_that_are_not_finite_are_not_passed_over(noise):
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_logits_that_are_not_finite_give_no_accuracy(noise, value):
     broken = Random(2)
-    broken.layer.weight.data[0, 0] = torch.nan
-    with pytest.warns(TrainingWarning, match="logits for noise that are not finite"):
-        accuracy_map(broken, CANVAS, noise(6), (0,))
+    broken.layer.weight.data[0, -1] = value
+    with pytest.raises(ValueError, match="expected finite logits for noise .*, found NaN or inf"):
+        accuracy_map(broken, CANVAS, noise(6), (0, 6))
+
+
+class Gives(nn.Module):
+    """A convolution and whatever a function makes of two logits."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.convolution, self.function = nn.Conv2d(1, 2, 3), function
+
+    def forward(self, x):
+        return self.function(self.convolution(x).amax((2, 3)))
+
+
+@pytest.mark.parametrize("path", ["plain", "auto", "propagate"])
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda y: (y, y), r"expected logits \(n, classes\) from the model, found tuple"),
+        (lambda y: {"logits": y}, r"expected logits \(n, classes\) from the model, found dict"),
+        (lambda y: None, r"expected logits \(n, classes\) from the model, found NoneType"),
+        (lambda y: y[:, 0], r"expected logits \(n, classes\) from the model, found \(\d+,\)"),
+        (lambda y: y[:1], r"logits \(\d+, classes\), a row .* found torch.float32 \(1, 2\)"),
+        (lambda y: y > 0, r"a row of numbers for each canvas, .* found torch.bool \(\d+, 2\)"),
+        (lambda y: y + 0j, r"a row of numbers for each canvas, .* found torch.complex64"),
+    ],
+)
+def test_a_network_that_gives_something_else_than_logits_is_told_so(noise, function, words, path):
+    model, items = Gives(function), noise(6)
+    with pytest.raises(ValueError, match=words):
+        accuracy_map(model, CANVAS, items, (0, 3), exact_path=path)
+    with pytest.raises(ValueError, match=words):
+        fit(model, CANVAS, items, CANVAS.one_location(), Recipe(steps=1), exact_path=path)
 
 
 def test_the_trained_place_is_on_the_grid_unless_another_is_asked_for(noise):
@@ -162,10 +195,16 @@ def test_the_trained_place_is_on_the_grid_unless_another_is_asked_for(noise):
     assert found.place == (30, 7) and found.shape == (20, 20)
 
 
-@pytest.mark.parametrize("grid", [(6, 0), (0, 0, 6), (0, 0.5), ()])
+@pytest.mark.parametrize("grid", [(6, 0), (0, 0, 6), (0, 0.5), (), (0, np.nan), (0, 1e30), "05"])
 def test_a_grid_that_does_not_rise_in_whole_numbers_is_refused(noise, grid):
     with pytest.raises(PlaceError, match="rows and columns as rising whole numbers, found"):
         accuracy_map(Upper(), CANVAS, noise(2), grid)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5])
+def test_a_batch_of_no_canvas_is_refused(noise, size):
+    with pytest.raises(ValueError, match=f"batch_size must be a whole number from 1, not {size}"):
+        accuracy_map(Upper(), CANVAS, noise(2), (0,), batch_size=size)
 
 
 def test_a_trained_place_off_the_canvas_is_refused(noise):

@@ -127,3 +127,46 @@ def test_bad_input_is_named():
         cosine_by_displacement(model, CANVAS, ITEMS.only(1), "classifier.3")
     with pytest.raises(PlaceError, match=r"place \(24, 49\) is off the canvas"):
         cosine_by_displacement(model, CANVAS, ITEMS, "classifier.3", (0, 49))
+    for columns in ((), (0, 0.5), (0, np.nan)):
+        with pytest.raises(PlaceError, match="columns as rising whole numbers, found"):
+            cosine_by_displacement(model, CANVAS, ITEMS, "classifier.3", columns)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_have_no_similarity(value):
+    model = models.vgg("bench", 4)
+    model.features[0].weight.data[0, 0, 0, 0] = value
+    words = "expected finite numbers for glyphs from classifier.3, found NaN or infinity"
+    with pytest.raises(ValueError, match=words):
+        cosine_by_displacement(model, CANVAS, ITEMS, "classifier.3", COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("give", "words"),
+    [
+        (lambda y: (y, y), "expected one tensor from part, found tuple"),
+        (lambda y: None, "expected one tensor from part, found NoneType"),
+        (
+            lambda y: y.sum((1, 2, 3)),
+            r"numbers \(\d+, ...\) from part, found torch.float32 \(\d+,\)",
+        ),
+        (lambda y: y[:1], r"numbers \(\d+, ...\) from part, found torch.float32 \(1, 2, 62, 62\)"),
+        (lambda y: y + 0j, r"expected real numbers .* found torch.complex64"),
+    ],
+)
+def test_a_layer_that_gives_no_tensor_with_a_row_for_each_canvas_is_named(give, words):
+    class Part(nn.Module):
+        def forward(self, x):
+            return give(x)
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.part = nn.Conv2d(1, 2, 3), Part()
+
+        def forward(self, x):
+            self.part(self.one(x))
+            return x
+
+    with pytest.raises(ValueError, match=words):
+        cosine_by_displacement(Network(), CANVAS, ITEMS, "part", COLUMNS)

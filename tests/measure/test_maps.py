@@ -129,6 +129,12 @@ def test_a_map_of_one_row_is_drawn_as_high_as_its_items():
     assert corners[:, 0, 1].tolist() == [2, 8] and corners[0, :, 0].tolist() == [-2, 2, 6]
 
 
+@pytest.mark.parametrize("width", [0, -1, np.nan])
+def test_rings_have_a_width(width):
+    with pytest.raises(ValueError, match=f"rings of a width above 0 pixels, found {width}"):
+        BY_HAND.by_distance(width)
+
+
 # Sensitivity maps. Shifts of 2 px: ring of 1 px 0.8, 0.6, 0.4, 0.2; of 2 px 0.1 each.
 SHIFTED = np.full((5, 5), 0.5)
 SHIFTED[2, 2] = 1

@@ -160,6 +160,61 @@ def test_labels_that_the_network_does_not_answer_with_are_refused(labels):
         sensitivity_map(TABLE, ONE_PIXEL, None, 1, "accuracy", np.array(labels))
 
 
+@pytest.mark.parametrize("labels", [[0.5], [float("nan")], [[0]]])
+def test_labels_that_are_not_whole_numbers_are_refused(labels):
+    with pytest.raises(ValueError, match=r"expected labels as whole numbers \(1,\), found torch"):
+        sensitivity_map(TABLE, ONE_PIXEL, None, 1, "accuracy", np.array(labels))
+
+
+@pytest.mark.parametrize("path", ["auto", "plain"])
+@pytest.mark.parametrize("metric", BY_HAND)
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_outputs_that_are_not_finite_give_no_map(metric, value, path):
+    broken = answers(*[(1, 0)] * 8, (value, 0))
+    with pytest.raises(ValueError, match="finite numbers from the network, found NaN or infinity"):
+        sensitivity_map(broken, ONE_PIXEL, None, 1, metric, torch.tensor([0]), exact_path=path)
+
+
+def test_images_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="images of finite numbers, found NaN or infinity"):
+        sensitivity_map(TABLE, ONE_PIXEL * torch.nan, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"shifts": 1.5}, "shifts must be a whole number from 1, not 1.5"),
+        ({"shifts": -1}, "shifts must be a whole number from 1, not -1"),
+        ({"fill": float("nan")}, "expected fill as finite numbers, found nan"),
+        ({"fill": (0.0, 1.0)}, "fill has 2 values, the images have 1 channels"),
+    ],
+)
+def test_shifts_and_what_comes_in_are_numbers_that_fit(given, words):
+    with pytest.raises(ValueError, match=words):
+        sensitivity_map(TABLE, ONE_PIXEL, **({"shifts": 1} | given))
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda y: (y, y), "expected one tensor from the network, found tuple"),
+        (lambda y: {"logits": y}, "expected one tensor from the network, found dict"),
+        (lambda y: None, "expected one tensor from the network, found NoneType"),
+        (lambda y: y[:, 0], r"numbers \(\d+, ...\) from the network, found torch.float32 \(\d+,\)"),
+        (lambda y: y[:1], r"\(\d+, ...\) from the network, found torch.float32 \(1, 2\)"),
+        (lambda y: y + 0j, "expected real numbers .* from the network, found torch.complex64"),
+    ],
+)
+@pytest.mark.parametrize("path", ["auto", "plain"])
+def test_a_network_that_gives_no_row_for_each_image_is_told_so(function, words, path):
+    class Gives(nn.Module):
+        def forward(self, x):
+            return function(TABLE(x))
+
+    with pytest.raises(ValueError, match=words):
+        sensitivity_map(Gives(), ONE_PIXEL, None, 1, exact_path=path)
+
+
 def test_what_are_no_images_are_refused(noise):
     with pytest.raises(TypeError, match="such as canvas.render gives, found ItemSet"):
         sensitivity_map(TABLE, noise(2), None, 1)

@@ -15,6 +15,11 @@ def test_normalised_accuracy_by_hand(classes):
     assert np.allclose(found, [[0.5, 0], [1, -1 / 9]])
 
 
+def test_one_class_has_no_chance():
+    with pytest.raises(ValueError, match="expected 2 classes or more, found 1"):
+        normalised_accuracy(0.5, 1)
+
+
 def test_intervals_by_the_table_of_students_t():
     # Quantiles of t with 4 degrees of freedom: 2.776 (95 %), 2.132 (90 %); error 1 / sqrt 2.
     for confidence, quantile in ((0.95, 2.776445), (0.9, 2.131847)):

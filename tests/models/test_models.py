@@ -1,12 +1,16 @@
 """Networks against torchvision's own, and files of weights that are not what they should be."""
 
+import io
 import math
 import pickle
 import urllib.error
+import zipfile
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save, save_file
 from torch import nn
 
 from invlib import models
@@ -348,6 +352,54 @@ def test_weights_of_another_network_are_refused(saved, suffix, changes, message)
     assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
 
 
+def with_first(value, shape=(4, 3, 3, 3), dtype=torch.float32):
+    return torch.tensor([value] + [0.0] * (math.prod(shape) - 1), dtype=dtype).view(shape)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("name", ["features.0.weight", "classifier.9.weight"])  # one is not used
+@pytest.mark.parametrize(
+    "tensor", [with_first(math.nan), with_first(-math.inf), with_first(1e300, dtype=torch.float64)]
+)
+def test_weights_that_are_not_finite_numbers_are_refused_by_name(saved, suffix, name, tensor):
+    path = saved[1](suffix, **{name: tensor})
+    words = f"{path}: {name}: expected finite numbers, found NaN or infinity"
+    with pytest.raises(WeightsError, match=words):
+        load_pretrained(tiny(7), path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # making and reading a quantised one
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (torch.Tensor.to_sparse, "a dense tensor of real numbers, found a sparse one"),
+        (lambda t: t.to("meta"), "a dense tensor of real numbers, found a meta one"),
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8),
+         "a dense tensor of real numbers, found a quantised one"),
+        (lambda t: torch.nested.nested_tensor([t, t], layout=torch.jagged),
+         "a dense tensor of real numbers, found a nested one"),
+        (lambda t: t.to(torch.complex64), "a dense tensor of real numbers, found a complex one"),
+        (lambda t: torch.ones(1).expand(10**6, 10**6), "expected 10{12} values, found fewer"),
+        (lambda t: t.byte().view(torch.bits8), "is of torch.bits8, VGG expects torch.float32"),
+        (torch.Tensor.long, "is of torch.int64, VGG expects torch.float32"),
+    ],
+)  # fmt: skip
+def test_weights_that_are_no_plain_numbers_are_refused_by_name(saved, change, words):
+    path = saved[1](".pth", **{"features.0.weight": change(torch.ones(4, 3, 3, 3))})
+    model = tiny(7)
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    with pytest.raises(WeightsError, match=f"{path}: features.0.weight:? .*{words}"):
+        load_pretrained(model, path)
+    assert all(torch.equal(t, before[n]) for n, t in model.state_dict().items())
+
+
+def test_a_count_of_whole_numbers_is_loaded(tmp_path):
+    ours, theirs = (nn.Sequential(nn.BatchNorm1d(2), nn.Linear(2, 2)) for _ in range(2))
+    theirs[0].num_batches_tracked += 7
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    assert load_pretrained(ours, tmp_path / "weights.pth")[0].num_batches_tracked == 7
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize(
     "damage",
@@ -384,6 +436,61 @@ def test_a_flipped_byte_anywhere_is_never_another_error(saved, suffix):
         except WeightsError as error:
             named += str(path) in str(error)
     assert named > 50
+
+
+def small():
+    return nn.Sequential(nn.Conv2d(1, 2, 2), nn.Flatten(), nn.Linear(2, 2))
+
+
+def files():
+    """Weights of a small network by format; of the last one only the pickle inside is damaged."""
+    with seeded(0):
+        state = small().state_dict()
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return {"safetensors": save(state), "pth": buffer.getvalue(), "pickle": buffer.getvalue()}
+
+
+edits = st.lists(st.tuples(st.integers(0, 5000), st.binary(max_size=4), st.integers(0, 4)))
+"""Each puts bytes in the place of so many others."""
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pth", "pickle"])
+@settings(
+    deadline=None,
+    max_examples=max(200, settings().max_examples),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # every example writes its file
+)
+@given(edits=edits, cut=st.none() | st.integers(0, 3000))
+def test_whatever_is_in_a_file_of_weights_is_loaded_or_named(tmp_path, kind, edits, cut):
+    data = whole = files()[kind]
+    if kind == "pickle":
+        archive = zipfile.ZipFile(io.BytesIO(whole))
+        members = {name: archive.read(name) for name in archive.namelist()}
+        (pickled,) = (name for name in members if name.endswith("data.pkl"))
+        data = members[pickled]
+    for at, new, old in edits:
+        at %= len(data) + 1
+        data = data[:at] + new + data[at + old :]
+    data = data[:cut]
+    if kind == "pickle":
+        damaged = io.BytesIO()
+        with zipfile.ZipFile(damaged, "w") as archive:
+            for name, content in (members | {pickled: data}).items():
+                archive.writestr(name, content)
+        data = damaged.getvalue()
+    path = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pth")
+    path.write_bytes(data)
+    model = small()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    message = ""
+    try:
+        load_pretrained(model, path)
+    except WeightsError as error:
+        message = str(error)
+    for name, tensor in model.state_dict().items():
+        assert tensor.isfinite().all() and tensor.shape == before[name].shape
+        assert not message or (str(path) in message and torch.equal(tensor, before[name]))
 
 
 class Trap:

@@ -35,7 +35,9 @@ def files(root):
 def timeless(value):
     """A result without what differs between two computations of it."""
     if isinstance(value, dict):
-        return {k: timeless(v) for k, v in value.items() if k not in ("seconds", "started", "checksum")}
+        return {
+            k: timeless(v) for k, v in value.items() if k not in ("seconds", "started", "checksum")
+        }
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 

@@ -238,6 +238,22 @@ def test_a_failed_control_is_in_the_rows():
     assert row.attempts[1].recipe == replace(SETTINGS.recipe, steps=200, warmup=100)
 
 
+def test_a_network_that_diverged_is_at_chance_and_has_no_similarity():
+    recipe = replace(SETTINGS.recipe, learning_rate=1e30)
+    glyphs, objects = compute(replace(SETTINGS, recipe=recipe), 0)
+    for row in (glyphs, objects):
+        assert row.failed and [a.outcome for a in row.attempts] == ["diverged"] * 2
+        assert (row.control, row.canvas, row.far, row.path) == (0, 0, 0, None)
+        assert row.map.shape == (5, 5) and (row.map == 1 / row.classes).all()
+        assert row.before is not None and row.after is None
+    assert np.array_equal(glyphs.map_held_out, glyphs.map) and objects.map_held_out is None
+    given = SMOKE.conditions["natural-places"]
+    start = replace(given.start, recipe=replace(given.start.recipe, learning_rate=1e30))
+    (row,) = compute(replace(given, start=start, sets=given.sets[1:]), 0)
+    assert row.pretraining.outcome == "diverged" and row.failed
+    assert row.before is None and row.after is None
+
+
 def test_precision_is_that_of_the_settings_whatever_the_machine(monkeypatch):
     asked = []
     for where in ("training", "measure.accuracy"):

@@ -1,5 +1,7 @@
 """The sanity check: which places are whose, and what is measured there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,14 @@ def test_letters_that_are_known_where_they_were_learnt_are_known_nowhere_else(co
         }
         assert known == set(areas[label].tolist())
     assert np.allclose(row.map, row.areas.mean(axis=0))
+
+
+def test_letters_on_which_a_network_diverged_are_at_chance():
+    settings = SMOKE.conditions["areas-1"]
+    start = replace(settings.start, recipe=replace(settings.start.recipe, learning_rate=1e30))
+    letters, taught = compute(replace(settings, start=start), 0)
+    assert letters.pretraining.outcome == "diverged" and letters.failed and taught.failed
+    assert (letters.map == 0.25).all() and letters.own == pytest.approx(0, abs=1e-15)
 
 
 def test_a_run_has_the_letters_and_then_what_is_taught():
