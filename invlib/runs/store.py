@@ -222,7 +222,9 @@ def find(
     found = Found("missing")
     for folder in (results_root(root), stored_root())[: 2 if shipped else 1]:
         path = folder / f"{run}.json"
-        if not os.path.lexists(path):
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
             continue
         try:
             content = _content(path)
