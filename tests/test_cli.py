@@ -187,7 +187,7 @@ def test_a_path_that_is_too_long_is_one_line(call, monkeypatch, arguments, varia
         monkeypatch.setenv(variable, LONG)
     result = call(*arguments.split())
     assert result.exit_code == 1 and len(result.output.splitlines()) == 1
-    assert result.output.startswith("Error: ") and "xxx" in result.output
+    assert result.output.startswith("Error: ") and "xxx" in result.output.replace("/", "")
     assert result.output.endswith("File name too long\n")
 
 

@@ -253,7 +253,8 @@ def _rounded(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_rounded(v) for v in value]
     if isinstance(value, float):
-        return float(f"{value:.5g}") if math.isfinite(value) else None
+        rounded = float(f"{value:.5g}")
+        return rounded if math.isfinite(rounded) else None
     return value
 
 

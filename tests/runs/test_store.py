@@ -110,7 +110,8 @@ plain = st.recursive(
 def as_written(value):
     """What a value becomes: five significant digits, null for what is not finite."""
     if isinstance(value, float):
-        return float(f"{value:.4e}") if math.isfinite(value) else None
+        rounded = float(f"{value:.4e}")  # the largest ones become infinite
+        return rounded if math.isfinite(rounded) else None
     if isinstance(value, list):
         return [as_written(v) for v in value]
     if isinstance(value, dict):
