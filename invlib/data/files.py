@@ -207,7 +207,12 @@ def _zip_files(path: Path, archive: zipfile.ZipFile) -> _Files:
             raise DataError(f"{path}: the name {member.orig_filename!r} has a NUL in it")
         if member.filename.startswith("/") or ".." in parts or "\\" in member.filename:
             raise DataError(f"{path}: the name {member.filename!r} leaves the folder")
+        if b"PK\1\2" in member.extra + member.comment:
+            raise DataError(f"{path}: damaged, the notes on {member.filename} hold other members")
         if member.is_dir() or not _is_image(parts[-1]) or any(map(_hidden, parts)):
+            # Names have no checksum but stand there twice: this compares them, lest one changed
+            # byte leaves an image out.
+            archive.open(member).close()
             continue
         if len(parts) < 2:
             raise DataError(f"{path}: {member.filename} lies in no class folder")
