@@ -12,9 +12,15 @@ os.environ["INVLIB_PROGRESS"] = "0"
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from invlib.data.items import ItemSet
 from invlib.runs import Profile, Study
+
+# Tests that fuzz (test_fuzz.py in any folder) have no number of their own.
+settings.register_profile("suite", max_examples=200, deadline=None)
+settings.register_profile("thorough", max_examples=20_000, deadline=None)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """Labelled items: what a data set is made of."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,34 @@ from torch.nn.functional import interpolate, pad
 
 class DataError(ValueError):
     """A data set, or a file of it, is missing, damaged or not what was asked for."""
+
+
+_SIDE = 4096
+"""The longest side of an item: what is larger is a scan or a mistake, and no canvas holds it."""
+
+_SET_BYTES = 1 << 32
+"""What the items of a set may take, one byte a value: 28,000 coloured ones of 224 x 224. More does
+not fit the machines this runs on, beside the copies that are made of it."""
+
+
+def check_room(named: str, shape: tuple[int, ...]) -> None:
+    """Refuse items that are too large, before memory is taken for them.
+
+    Args:
+        named: what has or makes them, for the error.
+        shape: (n, channels, height, width).
+
+    Raises:
+        DataError: with what was asked for, and the limit.
+    """
+    n, channels, height, width = shape
+    if not (1 <= height <= _SIDE and 1 <= width <= _SIDE):
+        raise DataError(f"{named}: items of {height} x {width} pixels, a side has 1 to {_SIDE}")
+    if math.prod(shape) > _SET_BYTES:
+        raise DataError(
+            f"{named}: {n} items of {channels} x {height} x {width} values take "
+            f"{math.prod(shape)} bytes, {_SET_BYTES} are the most"
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -141,11 +170,16 @@ class ItemSet:
 
         Pillow's filter, without its clipping between rows and columns: at sharp edges single
         pixels differ by some grey levels.
+
+        Raises:
+            DataError: when the items would be too large, or take too much memory.
         """
         if tuple(self.images.shape[2:]) == tuple(size):
             return self
+        check_room(self.name, (*self.images.shape[:2], *size))
         # In pieces: a large set in floating point would not fit a small machine.
-        pieces = [resize(piece, size) for piece in self.images.split(4096)]
+        values = max(self.images[0].numel(), self.images.shape[1] * math.prod(size))
+        pieces = [resize(piece, size) for piece in self.images.split(max(1, (1 << 24) // values))]
         return replace(self, images=torch.cat(pieces))
 
 

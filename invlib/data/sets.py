@@ -10,15 +10,15 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import platformdirs
 import torch
 
 from invlib.data import objects, synthetic
-from invlib.data.files import class_names, decode, folder_files, read_idx, zip_files
-from invlib.data.items import DataError, ItemSet
+from invlib.data.files import class_names, read_idx, read_images
+from invlib.data.items import DataError, ItemSet, check_room
 
 SPLITS = ("train", "test")
 
@@ -107,17 +107,31 @@ def load(
             resized (bicubic), after black was added where it has another shape; needed where they
             are not of one size, which an ``ItemSet`` has.
 
+    Images are PNG, JPEG, WebP, BMP, GIF or TIFF of 8 bits a channel, by what is in the file. They
+    are turned upright (EXIF). What is transparent lies on black, as items do on a canvas: a black
+    drawing on nothing is all black. Of several pictures in a file the first counts. Folders and
+    files whose names begin with a dot, and ``__MACOSX``, are skipped.
+
     Returns:
         All items of the split in the official order.
 
     Raises:
-        DataError: for an unknown name or split, a split that is not there, and for missing or
-            damaged files, which are named.
+        DataError: for an unknown name or split, a split that is not there, for missing or damaged
+            files, which are named, and for what would take too much memory: photographs of more
+            than 50 million pixels (WebP 30), items with a side above 4096, sets above 4 GiB.
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
     size = (size, size) if isinstance(size, int) else size
-    base = data_root(root)
+    if size is not None:
+        check_room(f"size={size}", (1, 1, *size))
+    try:
+        return _load(name, split, data_root(root), size)
+    except OSError as error:  # links that lead nowhere or round, names too long, no permission
+        raise DataError(f"{name}: {error}") from error
+
+
+def _load(name: str | Path, split: str, base: Path, size: tuple[int, int] | None) -> ItemSet:
     if name in _EMBEDDED:
         return _item_set(str(name), *_EMBEDDED[str(name)](split))
     if name in _IDX:
@@ -169,7 +183,7 @@ def catalogue(root: str | Path | None = None) -> list[dict[str, object]]:
     there = [
         (name, split)
         for name, split in product(own, SPLITS)
-        if (base / name / split).is_dir() or (base / name / f"{split}.zip").is_file()
+        if any(map(os.path.lexists, (base / name / split, base / name / f"{split}.zip")))
     ]
     rows = []
     for name, split in (*product(NAMES, SPLITS), *there):
@@ -265,34 +279,12 @@ def _idx_path(name: str, folder: Path, file: str) -> Path:
 
 
 def _class_folders(path: Path, name: str, size: tuple[int, int] | None) -> ItemSet:
-    """Items of a folder or zip of class folders, sorted by file name within the whole set."""
-    entries: list[tuple[str, str, str, bytes]] = []
-    folders: dict[str, str] = {}
-    for member, data in zip_files(path) if path.is_file() else folder_files(path):
-        folder = PurePosixPath(member).parent
-        if folders.setdefault(folder.name, str(folder)) != str(folder):
-            raise DataError(
-                f"{path}: expected one folder for each class, found both "
-                f"{folders[folder.name]} and {folder} (one split in one file)"
-            )
-        entries.append((PurePosixPath(member).name, folder.name, member, data))
-    if not entries:
-        raise DataError(f"{path}: expected class folders with images (<class>/<image>), found none")
-    # File names of the official position (CIFAR-10) restore the official order.
-    entries.sort(key=lambda entry: entry[:2])
-    arrays = [decode(data, f"{path}: {member}", size) for _, _, member, data in entries]
-    channels = max(a.shape[0] for a in arrays)
-    arrays = [a if a.shape[0] == channels else a.repeat(channels, axis=0) for a in arrays]
-    shapes = {a.shape for a in arrays}
-    if len(shapes) > 1:
-        sizes = ", ".join(sorted(f"{h} x {w}" for _, h, w in shapes)[:4])
-        raise DataError(
-            f"{path}: expected images of one size, found {sizes}; load(..., size=) resizes"
-        )
-    classes = sorted(folders)
-    labels = np.array([classes.index(each) for _, each, _, _ in entries])
+    images, of = read_images(path, size)
+    classes = sorted(set(of))
+    number = {each: label for label, each in enumerate(classes)}
+    labels = np.array([number[each] for each in of])
     source = "" if name == "cifar10" else str(path)
-    return _item_set(name, np.stack(arrays), labels, classes, source)
+    return _item_set(name, images, labels, classes, source)
 
 
 def _downloaded_cifar10(base: Path, split: str) -> ItemSet:
