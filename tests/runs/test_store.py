@@ -330,26 +330,6 @@ def test_damaged_files_are_named(tmp_path, damage):
     assert (found.state, found.path, found.content) == ("damaged", path, None) and found.why
 
 
-spoils = st.lists(
-    st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=5)), min_size=1, max_size=4
-)
-
-
-@given(spoils)
-@settings(deadline=None)
-def test_whatever_happens_to_a_file_it_is_damaged_or_says_the_same(tmp_path_factory, spoils):
-    root = tmp_path_factory.getbasetemp() / "spoilt"
-    path = save(RUN, ROWS, ORIGIN, root)
-    before, data = load(path), path.read_bytes()
-    for share, lost, found in spoils:
-        at = round(share * len(data))
-        data = data[:at] + found + data[at + lost :]
-    path.write_bytes(data)
-    after = find(STUDY, RUN, Given(), root)
-    assert after.state == ("done" if after.content == before else "damaged")
-    assert (after.state == "damaged") == bool(after.why)
-
-
 @pytest.mark.parametrize(
     ("changed", "why"),
     [
