@@ -11,6 +11,9 @@ export INVLIB_RESULTS := $(EMPTY)
 # Stored outputs must not depend on what this machine has: no data sets, no weights, no bars.
 BARE := INVLIB_DATA='$(EMPTY)' INVLIB_WEIGHTS='$(EMPTY)' TORCH_HOME='$(EMPTY)' INVLIB_PROGRESS=0
 
+# A process for each core, as far as memory goes.
+SPREAD := -n auto --maxprocesses 4
+
 .PHONY: help venv empty book test lint run paper bench clean
 
 help:  ## list the targets
@@ -35,8 +38,8 @@ book: $(INSTALLED) empty  ## execute every chapter and build the HTML book into 
 	@echo "The book: file://$(CURDIR)/_build/html/index.html"
 
 test: $(INSTALLED) empty  ## unit tests, every chapter at the smoke profile, stored outputs (nbval)
-	$(PY) -m pytest
-	$(BARE) $(PY) -m pytest --nbval --nbval-current-env notebooks
+	$(PY) -m pytest $(SPREAD) --dist worksteal
+	$(BARE) $(PY) -m pytest $(SPREAD) --dist loadfile --nbval --nbval-current-env notebooks
 
 lint: $(INSTALLED)  ## ruff on code and notebooks, mypy, who may import whom
 	$(PY) -m ruff check

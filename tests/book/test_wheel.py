@@ -32,7 +32,7 @@ def wheel(tmp_path_factory):
     shutil.copytree(
         ROOT / "invlib", source / "invlib", ignore=shutil.ignore_patterns("__pycache__")
     )
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("invlib_command.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     offline = ("--no-deps", "--no-build-isolation", "--no-index")
     run(sys.executable, "-m", "pip", "wheel", "-q", *offline, "-w", folder, source)
@@ -59,7 +59,8 @@ def reader(wheel, tmp_path_factory):
 def test_wheel_holds_the_package_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"invlib"}
+    packed = {top for top in tops if not top.endswith(".dist-info")}
+    assert packed == {"invlib", "invlib_command.py"}
     stored = [p for p in (ROOT / "invlib" / "stored").rglob("*") if p.is_file()]
     assert {path.relative_to(ROOT).as_posix() for path in stored} <= set(names)
     assert "invlib/py.typed" in names
@@ -73,7 +74,18 @@ def test_a_chapter_runs_outside_the_checkout(chapter, reader, tmp_path):
     here = {name: str(tmp_path / name) for name in ("INVLIB_RESULTS", "JUPYTER_DATA_DIR", "HOME")}
     environment = {**os.environ, **here, "INVLIB_PROGRESS": "0"}
     environment.pop("PYTHONPATH", None)
-    command = (reader, "-m", "papermill", "-k", "python3", "--no-progress-bar")
+    # The small examples are trained by other tests.
+    command = (
+        reader,
+        "-m",
+        "papermill",
+        "-k",
+        "python3",
+        "--no-progress-bar",
+        "-p",
+        "live",
+        "False",
+    )
     run(*command, chapter.name, "out.ipynb", cwd=tmp_path, env=environment)
 
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
@@ -82,3 +94,8 @@ def test_a_chapter_runs_outside_the_checkout(chapter, reader, tmp_path):
     assert any(
         "image/png" in out.get("data", {}) for c in executed.cells for out in c.get("outputs", [])
     )
+
+
+def test_the_command_runs_outside_the_checkout(reader, tmp_path):
+    told = run(reader.parent / "invlib", "status", "--results", tmp_path, cwd=tmp_path)
+    assert "imagenet bench: 20 of 20 runs" in told

@@ -9,7 +9,7 @@ import pytest
 from invlib import claims, runs
 from invlib.claims import DIRECTION, FAILS, HOLDS, NOT_RUN, Case, Claim
 from invlib.claims.biscione_bowers import C1, C2
-from invlib.runs import Profile
+from invlib.runs import Profile, Run
 
 
 def rows(canvas=(1.0, 1.0), far=(0.0, 0.0), control=(1.0, 1.0), failed=(False, False)):
@@ -236,9 +236,8 @@ def test_a_claim_may_need_several_studies(finished, toy, monkeypatch):
     both = Claim("X2", "", "", "", lambda tables: (FAILS, str(list(tables))), (case,))
     (found,) = claims.verdicts([both], finished)
     assert (found.verdict, found.seeds) == (NOT_RUN, "0 of 3")
-    file = (finished / "toy" / "small" / "other-0.json").read_text()
-    (finished / "twin" / "small").mkdir(parents=True)
-    (finished / "twin" / "small" / "other-0.json").write_text(file.replace('"toy"', '"twin"'))
+    other = runs.load(finished / "toy" / "small" / "other-0.json")
+    runs.save(Run("twin", "small", "other", 0), other["rows"], other["provenance"], finished)
     (found,) = claims.verdicts([both], finished)
     assert (found.measured, found.seeds) == ("['toy', 'twin']", "1 of 3")
     assert found.plain()["condition"] == "plain, other"
