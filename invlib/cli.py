@@ -167,7 +167,7 @@ def datasets(download: str | None, root: str | None, as_json: bool) -> None:
                 f"{row['where']}"
             )
         else:
-            _say(f"{row['name']:15} {row['split']:5} absent: {row['where']}")
+            _say(f"{row['name']:15} {row['split']:5} not here: {row['where']}")
 
 
 @main.command()

@@ -359,7 +359,7 @@ def test_datasets_lists_what_is_there_and_what_is_not(call, tmp_path):
     assert all(r["licence"] for r in rows if r["images"])
     output = call("datasets", "--root", tmp_path).output
     assert "glyphs          train   2600 images of 28x28x1, 26 classes" in output
-    assert f"mnist           train absent: mnist: {tmp_path}" in output
+    assert f"mnist           train not here: mnist: {tmp_path}" in output
     assert len(output.splitlines()) == len(rows)
 
 

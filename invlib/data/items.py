@@ -115,10 +115,10 @@ class ItemSet:
         A rule on the official order, so a full download gives the same items as a prefix of it.
 
         Raises:
-            DataError: when a class has too few items, or fewer than one of each is asked for.
+            DataError: when a class has too few items, or numbers are not whole, or too small.
         """
-        if per_class < 1 or skip < 0:
-            raise DataError(f"{self.name}: {per_class} items of each class after {skip} are none")
+        _whole(self.name, "per_class", per_class, 1)
+        _whole(self.name, "skip", skip, 0)
         kept = []
         for label, name in enumerate(self.classes):
             index = torch.nonzero(self.labels == label).flatten()
@@ -134,8 +134,9 @@ class ItemSet:
         """The first ``classes`` classes.
 
         Raises:
-            DataError: when there are fewer.
+            DataError: when there are fewer, or it is not a whole number from 1.
         """
+        _whole(self.name, "classes", classes, 1)
         if classes > len(self.classes):
             raise DataError(
                 f"{self.name}: {classes} classes are asked for, found {len(self.classes)}"
@@ -181,6 +182,11 @@ class ItemSet:
         values = max(self.images[0].numel(), self.images.shape[1] * math.prod(size))
         pieces = [resize(piece, size) for piece in self.images.split(max(1, (1 << 24) // values))]
         return replace(self, images=torch.cat(pieces))
+
+
+def _whole(named: str, what: str, number: Any, least: int) -> None:
+    if not isinstance(number, int | np.integer) or number < least:
+        raise DataError(f"{named}: expected {what} to be whole, from {least}, found {number!r}")
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -122,8 +122,12 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"unknown split {split!r}; expected one of {', '.join(SPLITS)}")
-    size = (size, size) if isinstance(size, int) else size
     if size is not None:
+        sides = np.asarray(size)
+        if sides.shape not in ((), (2,)) or not np.issubdtype(sides.dtype, np.integer):
+            raise DataError(f"expected size in whole pixels or (height, width), found {size!r}")
+        height, width = np.broadcast_to(sides, 2).tolist()
+        size = height, width
         check_room(f"size={size}", (1, 1, *size))
     try:
         return _load(name, split, data_root(root), size)

@@ -111,7 +111,9 @@ class Propagator(Shortcut):
             ValueError: for a batch size that is not a whole number from 1.
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+        if batch_size is not None and (
+            not isinstance(batch_size, int | np.integer) or batch_size < 1
+        ):
             raise ValueError(f"batch_size must be a whole number from 1, not {batch_size!r}")
         rows, columns = on_axis(rows), on_axis(columns)
         places = torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns))

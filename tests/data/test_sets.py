@@ -4,6 +4,7 @@ and files damaged in the ways files are damaged.
 
 import gzip
 import io
+import re
 import shutil
 import struct
 import urllib.error
@@ -45,6 +46,12 @@ def test_a_longer_file_gives_the_same_first_items(labels, per_class, skip):
     chosen = full.first(per_class, skip)
     assert torch.equal(chosen.images, prefix.first(per_class, skip).images)
     assert torch.bincount(chosen.labels).tolist() == [per_class] * 3
+
+
+@pytest.mark.parametrize("size", [2.5, (2, 2.5), (1, 2, 3), "big", True])
+def test_a_size_is_in_whole_pixels(tmp_path, size):
+    with pytest.raises(DataError, match=re.escape(f"(height, width), found {size!r}")):
+        load(tmp_path, size=size)
 
 
 def test_only_keeps_the_first_classes(noise):
@@ -126,10 +133,14 @@ def test_arrays_of_another_layout_are_refused_with_the_remedy(images, hint):
         ItemSet(images, [0, 1, 0, 1], ("a", "b"), "mine")
 
 
-@pytest.mark.parametrize(("per_class", "skip"), [(0, 0), (-1, 0), (1, -1)])
-def test_no_items_of_each_class_are_refused(noise, per_class, skip):
-    with pytest.raises(DataError, match=f"noise: {per_class} items of each class after {skip}"):
-        noise(4).first(per_class, skip)
+@pytest.mark.parametrize("number", [0, -1, 2.5, "two"])
+def test_numbers_of_items_and_classes_are_whole(noise, number):
+    for call in (noise().only, noise().first):
+        with pytest.raises(DataError, match=f"whole, from 1, found {number!r}"):
+            call(number)
+    with pytest.raises(DataError, match="noise: expected skip to be whole, from 0, found -1"):
+        noise().first(1, skip=-1)
+    assert len(noise().first(np.int64(1)).only(np.int64(2))) == 2
 
 
 def test_a_set_says_what_it_is(noise):
