@@ -96,8 +96,8 @@ def run(
         return report
     folder = store.results_root(root)
     _check_writable(folder)
-    for place in {folder / f"{task}.json" for task, _ in waiting}:
-        if place.is_dir():
+    for task, _ in waiting:
+        if (place := folder / f"{task}.json").is_dir():
             raise ResultError(f"{place} is a folder, where a result is to be written")
     store.remove_leftovers(folder / study.name / profile)
     ends = None if deadline is None else time.monotonic() + deadline
