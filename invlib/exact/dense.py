@@ -1,24 +1,29 @@
 """A network's outputs for all shifts of an image in one pass.
 
-Every shifted input is a window (a *frame*) of one larger *sheet*. A layer without padding sees
-nothing outside its frame, so run on the sheet it gives the maps of all shifts at once. A stride s
-keeps every s-th cell; which ones depends on the shift, so the layer is run with stride 1, and the
-s x s phases of its output, *fragments*, stand side by side in the batch. Nothing is computed twice
-and nothing is approximated, also where the frame cuts the image off.
+Every shifted input is a window (a *frame*) of one larger *sheet*. A cell that sees nothing outside
+its frame is the same in every frame that it is in, so a layer run on the sheet gives these cells of
+all shifts at once. Behind a stride s the cells of a frame are s cells of the sheet apart: the layer
+is run at every cell, and later ones look at cells that are s apart. Nothing is approximated, also
+where the frame cuts the image off.
 
-A layer with padding puts zeros at the border of each frame, which the canvas does not have. Only
-the first may look beyond its frame, and only where the sheet is zero there too: the shifts for
-which this does not hold are found and computed one by one.
+A layer with padding puts a *border* around each frame, which the sheet does not have. Cells that
+see it depend on where the frame starts: a ring of each frame, on an axis its first and its last
+few cells. Of these the rows hang on the vertical shift alone, so they are computed once for all
+horizontal ones, and the columns likewise; only the corners are computed for each frame. Where the
+ring has grown so wide that little is shared, the frames are cut out and the network goes on as it
+is.
 
 References: Giusti et al. 2013, "Fast image scanning with deep max-pooling convolutional neural
-networks".
+networks"; Li et al. 2014, "Highly efficient forward and backward propagation of convolutional
+neural networks for pixelwise classification" (cells that are apart in place of fragments).
 """
 
 import difflib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,135 +34,218 @@ from invlib.exact.choice import PathError, Shortcut
 from invlib.exact.layers import Join, Known, Local, NotTraced, Pair, Pointwise
 from invlib.exact.trial import counted, output
 
+SHARED = 2
+"""A layer is computed for all frames together where that takes so many times fewer cells: what is
+gained with fewer is lost with gathering them."""
 
-@dataclass(frozen=True, eq=False)
-class Fragments(Known):
-    """The feature maps of all shifts of some images.
 
-    The frame of shift (dy, dx) starts at cell (shifts - dy, shifts - dx) of the sheet.
+@dataclass(frozen=True)
+class Axis:
+    """Rows or columns of the maps of all frames, stored once for those that share them.
+
+    First come the cells of the sheet; then, cell by cell of the ring, the first cells of all frames
+    and the last ones of all frames.
 
     Attributes:
-        data: the fragments (phases * n, channels, rows, columns).
-        phases: first cell (row, column) of each fragment, in cells of the sheet.
-        stride: cells of the sheet from one cell of a fragment to the next, by axis.
-        frame: cells of one shift's map, by axis.
-        shifts: the largest shift.
-        starts: first cells of the frames that are asked for, int64 (frames, 2).
+        count: places where a frame starts, one cell of the first sheet after the other.
+        frame: cells of one frame.
+        stride: cells of the sheet from one cell of a frame to the next.
+        ring: cells at either end of a frame that may see its border.
+    """
+
+    count: int
+    frame: int
+    stride: int = 1
+    ring: int = 0
+
+    @property
+    def sheet(self) -> int:
+        """Cells of the sheet: what lies inside the ring of any frame."""
+        return self.count + self.stride * (self.frame - 2 * self.ring - 1)
+
+    @property
+    def size(self) -> int:
+        """Cells in all."""
+        return self.sheet + 2 * self.ring * self.count
+
+    def behind(self, kernel: int, step: int, before: int, after: int) -> "Axis":
+        """The axis behind a layer of this kernel, stride and padding."""
+        frame = (self.frame + before + after - kernel) // step + 1
+        last = (self.frame - self.ring + before - kernel) // step  # that sees the sheet only
+        ring = max(-(-(self.ring + before) // step), frame - 1 - last)
+        return Axis(self.count, frame, self.stride * step, ring)
+
+    def seen(self, out: "Axis", kernel: int, step: int, before: int) -> "list[Seen]":
+        """What a layer's sheet sees, and what its ring sees if it has one."""
+        start = self.stride * (step * out.ring - before - self.ring)
+        sheet = torch.arange(start, start + out.sheet + self.stride * (kernel - 1))
+        if not out.ring:
+            return [Seen(sheet, self.stride)]
+        firsts = -before, step * (out.frame - out.ring) - before
+        length = step * (out.ring - 1) + kernel
+        ends = torch.stack([cells(self, first, length) for first in firsts])
+        if step == 1:
+            return [Seen(sheet, self.stride), Seen(ends.movedim(2, 0).flatten(), 2 * self.count)]
+        ends = ends.unfold(2, kernel, step).permute(3, 2, 0, 1)
+        return [Seen(sheet, self.stride), Seen(ends.flatten(), 2 * self.count * out.ring)]
+
+
+class Seen(NamedTuple):
+    """What some cells of a layer's output see, on one axis.
+
+    Attributes:
+        stored: the stored cells.
+        apart: how many of these it is from a cell to the next one that is seen with it.
+    """
+
+    stored: Tensor
+    apart: int
+
+
+@lru_cache(maxsize=4096)
+@torch.inference_mode(False)  # it may be needed again for a gradient
+def cells(axis: Axis, first: int, length: int) -> Tensor:
+    """Where some cells of each frame are stored, int64 (count, length); beyond it: ``size``."""
+    start, cell = torch.arange(axis.count)[:, None], first + torch.arange(length)
+    behind = cell - (axis.frame - axis.ring)
+    last = behind >= 0
+    ring = axis.sheet + (2 * torch.where(last, behind, cell) + last) * axis.count + start
+    stored = torch.where((cell < axis.ring) | last, ring, start + axis.stride * (cell - axis.ring))
+    return torch.where((cell < 0) | (cell >= axis.frame), axis.size, stored)
+
+
+@dataclass(frozen=True, eq=False)
+class Frames(Known):
+    """The feature maps of all shifts of some images.
+
+    Attributes:
+        data: what is stored of them (n, channels, rows.size, columns.size).
+        axes: rows and columns.
+        starts: where the frames that are asked for start, int64 (frames, 2).
         fill: what the sheet holds around the images, by channel; None behind the first layer.
-        lazy: whether ``data`` still waits for its ReLU.
     """
 
     data: Tensor
-    phases: list[Pair]
-    stride: Pair
-    frame: Pair
-    shifts: int
+    axes: tuple[Axis, Axis]
     starts: Tensor
     fill: Tensor | None
-    lazy: bool = False
 
     @classmethod
-    def of(cls, images: Tensor, shifts: int, fill: Tensor) -> "Fragments":
-        """Images float (n, channels, height, width), each in the middle of its sheet."""
+    def of(cls, images: Tensor, shifts: int, fill: Tensor) -> "Frames":
+        """Images float (n, channels, height, width), each in the middle of its sheet.
+
+        The frame of shift (dy, dx) starts at cell (shifts - dy, shifts - dx) of it.
+        """
         n, channels, height, width = images.shape
         sheet = fill.view(1, -1, 1, 1).repeat(n, 1, height + 2 * shifts, width + 2 * shifts)
         sheet = sheet.to(memory_format=torch.channels_last)
         sheet[:, :, shifts : shifts + height, shifts : shifts + width] = images
         start = torch.arange(2 * shifts, -1, -1, device=images.device)
-        starts = torch.cartesian_prod(start, start)
-        return cls(sheet, [(0, 0)], (1, 1), (height, width), shifts, starts, fill)
+        axes = Axis(len(start), height), Axis(len(start), width)
+        return cls(sheet, axes, torch.cartesian_prod(start, start), fill)
 
     def whole(self) -> Tensor:
-        """The maps of each image's frames: (n * frames, channels, *frame)."""
-        return self._cut(slice(None), self.starts)
+        """The maps of each image's frames: (n * frames, channels, height, width)."""
+        return self._cut(torch.arange(len(self.data)), self.starts)
 
     @staticmethod
-    def pieces(values: "list[Fragments]") -> Iterator[list[Tensor]]:
+    def pieces(values: "list[Frames]") -> Iterator[list[Tensor]]:
         """The maps of all values a few frames at a time, as ``chunk_size`` has it."""
-        first = max(values, key=lambda value: value.frame[0] * value.frame[1])
-        n, frames = len(first.data) // len(first.phases), len(first.starts)
-        chunk = chunk_size(first.frame, first.data.device)
-        for images in torch.arange(n).split(max(1, chunk // frames)):
-            few = slice(int(images[0]), int(images[-1]) + 1)
+        first = max(values, key=lambda value: value.axes[0].frame * value.axes[1].frame)
+        sides = first.axes[0].frame, first.axes[1].frame
+        chunk = chunk_size(sides, first.data.device)
+        for images in torch.arange(len(first.data)).split(max(1, chunk // len(first.starts))):
             for starts in first.starts.split(chunk):
-                yield [value._cut(few, starts) for value in values]
+                yield [value._cut(images, starts) for value in values]
 
-    def _cut(self, images: slice, starts: Tensor) -> Tensor:
-        order = sorted(range(len(self.phases)), key=self.phases.__getitem__)
-        data = self.data.unflatten(0, (len(order), -1))[:, images][order]
-        maps = (F.relu(data) if self.lazy else data).unflatten(0, self.stride)
-        for dim, frame in enumerate(self.frame, 4):
-            maps = maps.unfold(dim, frame, 1)
-        # The frame of sheet row r starts in the fragment of phase r mod stride, at r // stride.
-        (y, x), (down, right) = starts.unbind(1), self.stride
-        maps = maps.permute(2, 0, 4, 1, 5, 6, 7, 3)
-        maps = maps[:, y % down, y // down, x % right, x // right]
+    def _cut(self, images: Tensor, starts: Tensor) -> Tensor:
+        rows, columns = (
+            cells(axis, 0, axis.frame).to(starts.device)[each]
+            for axis, each in zip(self.axes, starts.unbind(1), strict=True)
+        )
+        lines = self.axes[0].size * images.to(starts.device)[:, None, None] + rows
+        at = lines[..., None] * self.axes[1].size + columns[:, None]
+        stored = self.data.permute(0, 2, 3, 1).flatten(0, 2)
+        maps = stored.index_select(0, at.flatten()).unflatten(0, at.shape)
         return maps.flatten(0, 1).permute(0, 3, 1, 2)
 
-    def local(self, layer: Local, align: Pair, kept: Any) -> "Fragments | None":
-        """Behind a neighbourhood layer; None where it looks at what a frame's border hides."""
-        data, frame = self.data, self.frame
-        if layer.padded:
-            if layer.ceil or self.fill is None or bool((self.fill != layer.value).any()):
+    def local(self, layer: Local, align: Pair, kept: Any) -> "Frames | None":
+        """Behind a neighbourhood layer; None where the frames share too little."""
+        if layer.ceil:
+            return None
+        data, axes, padding = (
+            self.data,
+            self.axes,
+            list(zip(layer.before, layer.after, strict=True)),
+        )
+        if layer.padded and self._continues(layer.value):
+            (top, bottom), (left, right) = padding
+            data, padding = F.pad(data, (left, right, top, bottom), value=layer.value), [(0, 0)] * 2
+            rows, columns = axes
+            axes = (
+                replace(rows, frame=rows.frame + top + bottom),
+                replace(columns, frame=columns.frame + left + right),
+            )
+        look = list(zip(layer.kernel, layer.stride, *zip(*padding, strict=True), strict=True))
+        rows, columns = (axis.behind(*each) for axis, each in zip(axes, look, strict=True))
+        if min(a.frame - 2 * a.ring for a in (rows, columns)) < 1:
+            return None
+        if rows.ring or columns.ring:
+            # A pooling costs little, and behind it less is to be cut out.
+            cut = (rows, columns) if isinstance(layer.plain, nn.Conv2d) else axes
+            alone = math.prod(axis.count * axis.frame for axis in cut)
+            if SHARED * rows.size * columns.size > alone:
                 return None
-            (top, left), (bottom, right) = layer.before, layer.after
-            data = F.pad(data, (left, right, top, bottom), value=layer.value)
-            frame = frame[0] + top + bottom, frame[1] + left + right
-        if self.lazy and not layer.maximum:
-            data = F.relu(data)
-        frame, stride, cells = zip(
-            *(self._behind(frame[i], self.stride[i], *layer.axis(i)[:2]) for i in (0, 1)),
-            strict=True,
+            if any(map(any, padding)):
+                data = F.pad(data, (0, 1, 0, 1), value=layer.value)
+        vertical, horizontal = (
+            axis.seen(out, *each[:3])
+            for axis, out, each in zip(axes, (rows, columns), look, strict=True)
         )
-        # Some may be missing, which only frames beyond the last shift see.
-        needed = [c * s - 1 + k for c, s, k in zip(cells, layer.stride, layer.kernel, strict=True)]
-        missing = [max(0, n - size) for n, size in zip(needed, data.shape[2:], strict=True)]
-        if any(missing):
-            data = F.pad(data, (0, missing[1], 0, missing[0]))
-        offsets = list(product(*map(range, layer.stride)))
-        every = layer.valid(data[:, :, : needed[0], : needed[1]], (1, 1))
-        parts = [every[:, :, y :: layer.stride[0], x :: layer.stride[1]] for y, x in offsets]
-        phases = [
-            (y * self.stride[0] + first[0], x * self.stride[1] + first[1])
-            for y, x in offsets
-            for first in self.phases
-        ]
-        return replace(
-            self,
-            data=torch.cat(parts),
-            phases=phases,
-            stride=stride,
-            frame=frame,
-            fill=None,
-            lazy=self.lazy and layer.maximum,
-        )
+        bands = []
+        for y in vertical:
+            band = _select(data, 2, y.stored)
+            parts = [
+                layer.valid(_select(band, 3, x.stored), (y.apart, x.apart)) for x in horizontal
+            ]
+            bands.append(torch.cat(parts, 3))
+        data = torch.cat(bands, 2).contiguous(memory_format=torch.channels_last)
+        return replace(self, data=data, axes=(rows, columns), fill=None)
 
-    def _behind(self, frame: int, stride: int, kernel: int, step: int) -> tuple[int, int, int]:
-        """Frame, stride and cells of a fragment behind a layer, on one axis."""
-        frame = (frame - kernel) // step + 1
-        stride *= step
-        return frame, stride, -(-(2 * self.shifts + 1) // stride) - 1 + frame
+    def _continues(self, value: float) -> bool:
+        """Whether the sheet, beyond any frame, is what padding with a value puts there."""
+        if self.fill is None or bool((self.fill != value).any()):
+            return False
+        ink = (self.data != value).any(1)
+        rows, columns = (slice(axis.count - 1, axis.frame) for axis in self.axes)
+        ink[:, rows, columns] = False
+        return not ink.any()
 
-    def pointwise(self, layer: Pointwise, kept: Any) -> "Fragments":
+    def pointwise(self, layer: Pointwise, kept: Any) -> "Frames":
         """Behind a function of each value."""
-        if layer.relu:
-            return replace(self, fill=None, lazy=True)
-        data = F.relu(self.data) if self.lazy else self.data
-        return replace(self, data=layer.function(data), fill=None, lazy=False)
+        return replace(self, data=layer.function(self.data), fill=None)
 
-    def joined(self, layer: Join, parts: "list[Fragments]", kept: Any) -> None:
+    def joined(self, layer: Join, parts: "list[Frames]", kept: Any) -> None:
         """Branches have no shortcut here."""
 
 
+def _select(maps: Tensor, dim: int, index: Tensor) -> Tensor:
+    """Rows or columns of maps, as they lie in memory, so that whole cells are copied."""
+    if len(index) == maps.shape[dim] and torch.equal(index, torch.arange(len(index))):
+        return maps
+    last = maps.permute(0, 2, 3, 1).index_select(dim - 1, index.to(maps.device))
+    return last.permute(0, 3, 1, 2)
+
+
 class Scanner(Shortcut):
-    """A layer's output for an image at all shifts.
+    """The output of one layer or several for an image at all shifts.
 
     One that is kept takes the network's code, and what it reads beside its weights, as they were
     when the path was settled.
 
     Args:
         model: any network from images (n, channels, height, width).
-        layer: name of a submodule; None: the network's output.
+        layers: name of a submodule, None for the network's output, or several of these.
         shifts: from ``-shifts`` to ``shifts`` pixels on both axes, down and right positive.
         fill: what comes in at the border, one number or one per channel.
         exact_path: ``"plain"``: one frame after the other; ``"propagate"``: all in one pass;
@@ -170,8 +258,8 @@ class Scanner(Shortcut):
 
     Raises:
         PathError: for another ``exact_path``.
-        ValueError: for a layer that does not exist (names the nearest ones), shifts that are not a
-            whole number from 1, or a fill that is no finite number.
+        ValueError: for a layer that does not exist (names the nearest ones), no layer, shifts that
+            are not a whole number from 1, or a fill that is no finite number.
     """
 
     saving = 1.05
@@ -179,28 +267,34 @@ class Scanner(Shortcut):
     def __init__(
         self,
         model: nn.Module,
-        layer: str | None = None,
+        layers: str | None | Sequence[str | None] = None,
         shifts: int = 10,
         fill: float | Sequence[float] = 0.0,
         exact_path: str = "auto",
     ) -> None:
         super().__init__(model, exact_path)
-        if layer is not None:
-            check_layer(model, layer)
+        self._several = isinstance(layers, list | tuple)
+        self.layers: list[Any] = [*layers] if isinstance(layers, list | tuple) else [layers]
+        if not self.layers:
+            raise ValueError("expected one layer or several, found an empty list")
+        for layer in self.layers:
+            if layer is not None:
+                check_layer(model, layer)
         if not isinstance(shifts, int) or shifts < 1:
             raise ValueError(f"shifts must be a whole number from 1, not {shifts!r}")
         if not torch.as_tensor(fill).isfinite().all():
             raise ValueError(f"expected fill as finite numbers, found {fill}")
-        self.layer, self.shifts, self.fill = layer, shifts, fill
+        self.shifts, self.fill = shifts, fill
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor) -> Any:
         """The layer's output for each image and shift.
 
         Args:
             images: float (n, channels, height, width), as the network takes them.
 
         Returns:
-            (n, 2 shifts + 1, 2 shifts + 1, features), on the images' device; dy and dx rising.
+            (n, 2 shifts + 1, 2 shifts + 1, features), on the images' device; dy and dx rising. For
+            several layers a list of such, in their order.
 
         Raises:
             ValueError: when a shift moves the whole image out, the layer is not used just once or
@@ -210,14 +304,9 @@ class Scanner(Shortcut):
         if self.path is None:
             self.choose(images)
         start, count = self._start(images), 2 * self.shifts + 1
-        if self.path == "plain":
-            return self._plain(start).view(len(images), count, count, -1)
-        out = self._scan(start).view(len(images), count, count, -1)
-        wrong = self._cuts(images)
-        for i in wrong.flatten(1).any(1).nonzero().flatten().tolist():
-            cut = start.starts[wrong[i].flatten()]
-            out[i][wrong[i]] = self._plain(replace(start, data=start.data[i : i + 1], starts=cut))
-        return out
+        found = self._plain(start) if self.path == "plain" else self._scan(start)
+        found = [each.view(len(images), count, count, -1) for each in found]
+        return found if self._several else found[0]
 
     def choose(self, images: Tensor, samples: int | None = None) -> str:
         """Settle the path for images like these; the first call does it where nobody did.
@@ -235,33 +324,32 @@ class Scanner(Shortcut):
             PathError: under ``"propagate"``, where it is not possible: says why.
         """
         start = self._start(images[:1])
-        return self._settle(samples and samples * len(start.starts), start, images[:1])
+        return self._settle(samples and samples * len(start.starts), start)
 
-    def _sample(self, start: Fragments, image: Tensor) -> Tensor:
+    def _sample(self, start: Frames) -> list[Tensor]:
         return self._plain(replace(start, starts=start.starts[:1]))
 
-    def _saved(self, start: Fragments, image: Tensor) -> float:
+    def _saved(self, start: Frames) -> float:
         assert self._walk is not None
-        if self.layer is not None and self.layer not in self._walk.outputs:
-            raise NotTraced(f"the output of {self.layer} is not one tensor")
-        cut = self._cuts(image)[0]
-        some = torch.zeros_like(cut)
-        some[:: self.shifts, :: self.shifts] = True  # corners, edges, no shift
-        few = replace(start, starts=start.starts[(some & ~cut).flatten()])
+        for layer in self.layers:
+            if layer is not None and layer not in self._walk.outputs:
+                raise NotTraced(f"the output of {layer} is not one tensor")
+        count = 2 * self.shifts + 1
+        some = start.starts.view(count, count, 2)[:: self.shifts, :: self.shifts]
+        few = replace(start, starts=some.flatten(0, 1))  # corners, edges, no shift
         # More frames beside them: an answer that depends on its batch shows.
         more = replace(few, starts=torch.cat([few.starts, few.starts[:1].expand_as(few.starts)]))
         n = len(few.starts)
 
-        def fast() -> tuple[list[Tensor], tuple[int, int]]:
+        def fast() -> tuple[list[Any], tuple[int, int]]:
             out, operations = counted(lambda: self._scan(few))
             beside, both = counted(lambda: self._scan(more))
-            return [out, beside[:n]], (operations, both)
+            return [out, [part[:n] for part in beside]], (operations, both)
 
         each, (one, both) = self._compared(lambda: [self._plain(few)] * 2, fast)
         # What one more frame takes, and what all share.
         frames, own = len(start.starts), (both - one) / n
-        alone = each / n * int(cut.sum())
-        saved = each / n * frames / max(1, one - own * n + own * frames + alone)
+        saved = each / n * frames / max(1, one - own * n + own * frames)
         if self.exact_path == "propagate" and saved < self.saving:
             raise PathError(
                 f"the shortcut would save {saved:.2f} times the operations only: "
@@ -269,7 +357,7 @@ class Scanner(Shortcut):
             )
         return saved
 
-    def _start(self, images: Tensor) -> Fragments:
+    def _start(self, images: Tensor) -> Frames:
         smallest = min(images.shape[2:])
         if self.shifts >= smallest:
             raise ValueError(
@@ -280,61 +368,45 @@ class Scanner(Shortcut):
         channels = images.shape[1]
         if fill.shape not in ((), (1,), (channels,)):
             raise ValueError(f"fill has {fill.numel()} values, the images have {channels} channels")
-        return Fragments.of(images, self.shifts, fill.expand(channels))
+        return Frames.of(images, self.shifts, fill.expand(channels))
 
-    def _scan(self, start: Fragments) -> Tensor:
-        """The layer's output for the frames asked for: (n * frames, features)."""
+    def _scan(self, start: Frames) -> list[Tensor]:
+        """The layers' outputs for the frames asked for: (n * frames, features) each."""
         assert self._walk is not None
-        until = self._walk.outputs[self.layer] if self.layer else None
-        out = self._walk.run(start, until)
-        return (out.whole() if isinstance(out, Fragments) else out).flatten(1)
+        nodes = list(self._walk.graph.nodes)
+        asked = [self._walk.outputs[layer] if layer else nodes[-1] for layer in self.layers]
+        until = sorted(set(asked), key=nodes.index)
+        values = dict(zip(until, self._walk.values(start, until), strict=True))
+        whole = (values[node] for node in asked)
+        return [(v.whole() if isinstance(v, Frames) else v).flatten(1) for v in whole]
 
-    def _plain(self, start: Fragments) -> Tensor:
+    def _plain(self, start: Frames) -> list[Tensor]:
         """The same, one frame after the other."""
-        seen: list[Any] = []
-        hook = self.layer and self.model.get_submodule(self.layer).register_forward_hook(
-            # A later layer may work in place.
-            lambda m, x, y: seen.append(y.clone() if isinstance(y, Tensor) else y)
-        )
+        seen: list[list[Any]] = [[] for _ in self.layers]
+        hooks = [
+            self.model.get_submodule(layer).register_forward_hook(
+                # A later layer may work in place.
+                lambda m, x, y, each=each: each.append(y.clone() if isinstance(y, Tensor) else y)
+            )
+            for layer, each in zip(self.layers, seen, strict=True)
+            if layer
+        ]
         try:
-            for count, (frames,) in enumerate(Fragments.pieces([start]), 1):
+            for count, (frames,) in enumerate(Frames.pieces([start]), 1):
                 frames = frames.contiguous(memory_format=torch.channels_last)
                 out = output(self.model, frames)
-                seen += [] if hook else [out]
-                if len(seen) != count:
-                    raise ValueError(
-                        f"the network uses its layer {self.layer!r} {len(seen) - count + 1} times; "
-                        "expected a layer that is used once"
-                    )
-                check_output(seen[-1], len(frames), self.layer)
+                for layer, each in zip(self.layers, seen, strict=True):
+                    each += [] if layer else [out]
+                    if len(each) != count:
+                        raise ValueError(
+                            f"the network uses its layer {layer!r} {len(each) - count + 1} times; "
+                            "expected a layer that is used once"
+                        )
+                    check_output(each[-1], len(frames), layer)
         finally:
-            if hook:
+            for hook in hooks:
                 hook.remove()
-        return torch.cat(seen).flatten(1)
-
-    def _cuts(self, images: Tensor) -> Tensor:
-        """Where a first layer with padding sees something that the frame cuts off."""
-        layers = self._walk.layers.items() if self._walk else ()
-        padded = any(
-            isinstance(layer, Local)
-            and layer.padded
-            and not layer.ceil
-            and node.all_input_nodes[0].op == "placeholder"
-            for node, layer in layers
-        )
-        count = 2 * self.shifts + 1
-        cut = torch.zeros(len(images), count, count, dtype=torch.bool, device=images.device)
-        if not padded:
-            return cut
-        fill = torch.as_tensor(self.fill, dtype=images.dtype, device=images.device)
-        ink = (images != fill.view(-1, 1, 1)).any(1)
-        shift = torch.arange(-self.shifts, self.shifts + 1, device=images.device)
-        for axis, size in enumerate(images.shape[2:], 1):
-            cell = torch.arange(size, device=images.device)
-            out = (cell + shift[:, None] < 0) | (cell + shift[:, None] >= size)
-            lost = (ink.any(3 - axis)[:, None] & out).any(2)
-            cut |= lost[:, :, None] if axis == 1 else lost[:, None, :]
-        return cut
+        return [torch.cat(each).flatten(1) for each in seen]
 
 
 def check_output(out: Any, n: int, layer: str | None) -> None:

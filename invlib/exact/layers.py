@@ -8,7 +8,7 @@ ordinary tensor, and the network goes on as it is.
 
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -43,7 +43,8 @@ class Local:
         after: padding behind it.
         value: of the padding.
         plain: the layer as it is.
-        valid: the layer without its padding; a second argument is the stride, if not its own.
+        valid: the layer without its padding; with a second argument it is computed at every cell,
+            from cells that are so many times as far apart.
         ceil: an incomplete neighbourhood at the end counts.
         maximum: it commutes with ReLU.
     """
@@ -194,6 +195,12 @@ class Walk(fx.Interpreter):
             until: the node.
             kept: node -> what its value keeps between runs.
         """
+        return self.values(x, [until or list(self.graph.nodes)[-1]], kept)[0]
+
+    def values(
+        self, x: Any, until: Sequence[fx.Node], kept: dict[fx.Node, Any] | None = None
+    ) -> list[Any]:
+        """The same for several nodes, in the graph's order, each before a later one changes it."""
         self.env, self.args_iter, self.kept, self.stopped = {}, iter([x]), kept, None
         try:
             return self._run(list(self.graph.nodes), until)
@@ -205,7 +212,8 @@ class Walk(fx.Interpreter):
         with Rows():
             return super().run_node(n)
 
-    def _run(self, nodes: list[fx.Node], until: fx.Node | None) -> Any:
+    def _run(self, nodes: list[fx.Node], until: Sequence[fx.Node]) -> list[Any]:
+        found: list[Any] = []
         for i, node in enumerate(nodes):
             held = [n for n in node.all_input_nodes if isinstance(self.env[n], Known)]
             value = self._shortcut(node, held) if held else None
@@ -215,26 +223,31 @@ class Walk(fx.Interpreter):
                 every = {id(v): v for v in self.env.values() if isinstance(v, Known)}
                 pieces = self.env[held[0]].pieces(list(every.values()))
                 if pieces is not None:
-                    return self._in_pieces(every, pieces, nodes[i:], until)
+                    return found + self._in_pieces(every, pieces, nodes[i:], until[len(found) :])
                 for each in held:  # From here on it is plain, also for the others who use it.
                     if isinstance(self.env[each], Known):
                         self._replace(self.env[each], self.env[each].whole())
             value = self.env[node] = self.run_node(node) if value is None else value
             if node.op == "output":  # torch.fx has containers of its own
-                return tree_unflatten(tree_leaves(value), self.form)
-            if node is until:
-                return value
+                value = tree_unflatten(tree_leaves(value), self.form)
+            if node is until[len(found)]:
+                found.append(value)
+                if len(found) == len(until):
+                    break
+                if isinstance(value, Tensor):  # A later layer may work in place.
+                    found[-1] = value.clone()
             for used in self.user_to_last_uses.get(node, []):
                 del self.env[used]
+        return found
 
-    def _in_pieces(self, every: Any, pieces: Any, nodes: list[fx.Node], until: Any) -> Any:
+    def _in_pieces(self, every: Any, pieces: Any, nodes: Any, until: Any) -> list[Any]:
         """The rest of the run, for a part of the whole maps at a time."""
         env, outputs = self.env, []
         for maps in pieces:
             part = dict(zip(every, maps, strict=True))
             self.env = {node: part.get(id(value), value) for node, value in env.items()}
             outputs.append(self._run(nodes, until))
-        return torch.cat(outputs)
+        return [torch.cat(parts) for parts in zip(*outputs, strict=True)]
 
     def _shortcut(self, n: fx.Node, held: list[fx.Node]) -> Known | None:
         layer = self.layers.get(n)
@@ -349,8 +362,9 @@ def _describe_module(m: nn.Module) -> Layer | None:
         left, right, top, bottom = m._reversed_padding_repeated_twice
         kernel, stride = _extent(m.kernel_size, m.dilation), _pair(m.stride)
 
-        def valid(x: Tensor, stride: Pair = stride) -> Tensor:
-            return F.conv2d(x, m.weight, m.bias, stride, 0, m.dilation, m.groups)
+        def valid(x: Tensor, apart: Pair | None = None) -> Tensor:
+            step, dilation = _dense(stride, _pair(m.dilation), apart)
+            return F.conv2d(x, m.weight, m.bias, step, 0, dilation, m.groups)
 
         return Local(kernel, stride, (top, left), (bottom, right), 0.0, m, valid)
     if isinstance(m, nn.MaxPool2d) and kind is nn.MaxPool2d and not m.return_indices:
@@ -359,8 +373,9 @@ def _describe_module(m: nn.Module) -> Layer | None:
         )
         kernel = _extent(size, dilation)
 
-        def valid(x: Tensor, stride: Pair = stride) -> Tensor:
-            return F.max_pool2d(x, size, stride, 0, dilation)
+        def valid(x: Tensor, apart: Pair | None = None) -> Tensor:
+            step, spread = _dense(stride, dilation, apart)
+            return F.max_pool2d(x, size, step, 0, spread)
 
         return Local(kernel, stride, pad, pad, -torch.inf, m, valid, m.ceil_mode, maximum=True)
     if isinstance(m, nn.AvgPool2d) and kind is nn.AvgPool2d and not m.ceil_mode:
@@ -368,14 +383,19 @@ def _describe_module(m: nn.Module) -> Layer | None:
         if any(pad) and not m.count_include_pad:
             return None
 
-        def valid(x: Tensor, stride: Pair = stride) -> Tensor:
-            return F.avg_pool2d(x, size, stride, divisor_override=m.divisor_override)
+        def valid(x: Tensor, apart: Pair | None = None) -> Tensor:
+            if apart is None:
+                return F.avg_pool2d(x, size, stride, divisor_override=m.divisor_override)
+            for dim, (cells, by) in enumerate(zip(size, apart, strict=True), 2):
+                length = x.shape[dim] - by * (cells - 1)
+                x = torch.stack([x.narrow(dim, i * by, length) for i in range(cells)]).sum(0)
+            return x / (m.divisor_override or size[0] * size[1])
 
         return Local(size, stride, pad, pad, 0.0, m, valid)
     if isinstance(m, nn.ConstantPad2d) and min(m.padding) >= 0:
         left, right, top, bottom = m.padding
         return Local(
-            (1, 1), (1, 1), (top, left), (bottom, right), m.value, m, lambda x, stride=1: x
+            (1, 1), (1, 1), (top, left), (bottom, right), m.value, m, lambda x, apart=None: x
         )
     if kind is nn.ReLU:
         return Pointwise(F.relu, relu=True)
@@ -408,6 +428,13 @@ def _in_place(node: fx.Node, model: nn.Module | None = None) -> bool:
 
 def _extent(kernel: tuple[int, ...], dilation: tuple[int, ...]) -> Pair:
     return dilation[0] * (kernel[0] - 1) + 1, dilation[1] * (kernel[1] - 1) + 1
+
+
+def _dense(stride: Pair, dilation: Pair, apart: Pair | None) -> tuple[Pair, Pair]:
+    """Stride and dilation of a layer, or of the same at every cell with its inputs apart."""
+    if apart is None:
+        return stride, dilation
+    return (1, 1), (dilation[0] * apart[0], dilation[1] * apart[1])
 
 
 def _pair(size: int | tuple[int, ...]) -> Pair:
