@@ -161,6 +161,8 @@ def _words(value: Any, setting: str) -> str:
         value = getattr(value, part, None) if is_dataclass(value) else None
     if isinstance(value, tuple) and not isinstance(value[0], int | float):
         return ", ".join(str(getattr(each, "name", each)) for each in value)
+    if isinstance(value, tuple) and len(value) in (3, 4):
+        return ", ".join(f"{each:g}" for each in value)
     if isinstance(value, tuple):
         return f"{value[0]:.4g} to {value[-1]:.4g}" + f" in {len(value)}" * (len(value) > 2)
     if is_dataclass(value):

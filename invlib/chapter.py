@@ -59,9 +59,9 @@ def counts(measurements: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def verdicts(study: str) -> pd.DataFrame:
-    """The verdicts on the claims that a study decides, one row each."""
-    decided = [each for each in claims.CLAIMS if study in {case.study for case in each.cases}]
+def verdicts(*studies: str) -> pd.DataFrame:
+    """The verdicts on the claims that these studies decide, one row each."""
+    decided = [each for each in claims.CLAIMS if {case.study for case in each.cases} & set(studies)]
     return pd.DataFrame([verdict.plain() for verdict in claims.verdicts(decided)])
 
 

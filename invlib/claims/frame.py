@@ -14,6 +14,7 @@ from invlib.studies import study_of
 HOLDS = "holds"
 DIRECTION = "holds in direction only"
 FAILS = "does not hold"
+NO_RULE = "no rule"
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ class Verdict:
     Attributes:
         claim: the claim.
         case: the case.
-        verdict: ``holds``, ``holds in direction only``, ``does not hold`` or ``not run``.
+        verdict: ``holds``, ``holds in direction only``, ``does not hold``, ``no rule`` (no number
+            decides the claim) or ``not run``.
         measured: what was measured, or why it was not run.
         seeds: seeds that are there, of those planned, the fewest of what is compared.
     """

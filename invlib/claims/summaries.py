@@ -45,14 +45,14 @@ def percent(values: ArrayLike, unit: str = "%") -> str:
     return in_words(values, interval(values), digits=1, unit=f" {unit}")
 
 
-def similar(values: ArrayLike) -> str:
+def similar(values: ArrayLike, digits: int = 2) -> str:
     """As ``percent``, for cosine similarities.
 
     >>> similar([0.8, 0.84])
     '0.82 (2 seeds: 0.80 to 0.84)'
     """
     values = np.asarray(values, dtype=np.float64)
-    return in_words(values, interval(values), digits=2)
+    return in_words(values, interval(values), digits)
 
 
 def in_words(

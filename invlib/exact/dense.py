@@ -293,8 +293,8 @@ class Scanner(Shortcut):
             images: float (n, channels, height, width), as the network takes them.
 
         Returns:
-            (n, 2 shifts + 1, 2 shifts + 1, features), on the images' device; dy and dx rising. For
-            several layers a list of such, in their order.
+            (n, 2 shifts + 1, 2 shifts + 1, ...) with a single output's shape behind, on the images'
+            device; dy and dx rising. For several layers a list of such, in their order.
 
         Raises:
             ValueError: when a shift moves the whole image out, the layer is not used just once or
@@ -305,7 +305,7 @@ class Scanner(Shortcut):
             self.choose(images)
         start, count = self._start(images), 2 * self.shifts + 1
         found = self._plain(start) if self.path == "plain" else self._scan(start)
-        found = [each.view(len(images), count, count, -1) for each in found]
+        found = [each.unflatten(0, (len(images), count, count)) for each in found]
         return found if self._several else found[0]
 
     def choose(self, images: Tensor, samples: int | None = None) -> str:
@@ -371,14 +371,14 @@ class Scanner(Shortcut):
         return Frames.of(images, self.shifts, fill.expand(channels))
 
     def _scan(self, start: Frames) -> list[Tensor]:
-        """The layers' outputs for the frames asked for: (n * frames, features) each."""
+        """The layers' outputs for the frames asked for: (n * frames, ...) each."""
         assert self._walk is not None
         nodes = list(self._walk.graph.nodes)
         asked = [self._walk.outputs[layer] if layer else nodes[-1] for layer in self.layers]
         until = sorted(set(asked), key=nodes.index)
         values = dict(zip(until, self._walk.values(start, until), strict=True))
         whole = (values[node] for node in asked)
-        return [(v.whole() if isinstance(v, Frames) else v).flatten(1) for v in whole]
+        return [v.whole() if isinstance(v, Frames) else v for v in whole]
 
     def _plain(self, start: Frames) -> list[Tensor]:
         """The same, one frame after the other."""
@@ -406,7 +406,7 @@ class Scanner(Shortcut):
         finally:
             for hook in hooks:
                 hook.remove()
-        return [torch.cat(each).flatten(1) for each in seen]
+        return [torch.cat(each) for each in seen]
 
 
 def check_output(out: Any, n: int, layer: str | None) -> None:

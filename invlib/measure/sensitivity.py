@@ -1,6 +1,6 @@
 """How much a layer's output changes when its input is shifted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from invlib.devices import device_of, dtype_of, evaluating
 from invlib.exact.dense import Scanner
 from invlib.measure.maps import SensitivityMap
 from invlib.progress import bar
+
+METRICS = ("cosine", "euclidean", "accuracy")
 
 
 def sensitivity_map(
@@ -52,8 +54,61 @@ def sensitivity_map(
         TypeError: for images that are neither a tensor nor an array.
         PathError: under ``"propagate"``, where it is not possible: says why.
     """
-    if metric not in ("cosine", "euclidean", "accuracy"):
-        raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
+    images = images_for(model, images)
+    answers = _labels(labels, images) if metric == "accuracy" else None
+    one = torch.zeros(len(images), dtype=torch.int64)
+    maps = _maps(model, images, one, answers, {layer: (metric,)}, shifts, fill, exact_path)
+    return maps[layer, metric][0]
+
+
+def sensitivity_maps(
+    model: nn.Module,
+    images: Tensor | NDArray[Any],
+    labels: Tensor | NDArray[Any],
+    measured: Mapping[str | None, Sequence[str]],
+    shifts: int = 10,
+    fill: float | Sequence[float] = 0.0,
+    exact_path: str = "auto",
+) -> dict[tuple[str | None, str], list[SensitivityMap]]:
+    """The maps of each class, at several layers and by several metrics, from one scan.
+
+    Args:
+        model: as for ``sensitivity_map``.
+        images: likewise.
+        labels: int64 (n,), from 0; every class up to the largest has an image.
+        measured: layer -> metrics, each as for ``sensitivity_map``.
+        shifts: likewise.
+        fill: likewise.
+        exact_path: likewise.
+
+    Returns:
+        (layer, metric) -> the map of each class, the mean over its images.
+
+    Raises:
+        ValueError: as ``sensitivity_map``, and for labels below 0 or a class without an image.
+        TypeError: likewise.
+        PathError: likewise.
+    """
+    images = images_for(model, images)
+    classes = _labels(labels, images)
+    if int(classes.min()) < 0:
+        raise ValueError(f"expected labels from 0, found {int(classes.min())}")
+    empty = (torch.bincount(classes) == 0).nonzero().flatten().tolist()
+    if empty:
+        raise ValueError(
+            f"expected an image of every class from 0 to {int(classes.max())}, "
+            f"found none of {', '.join(map(str, empty))}"
+        )
+    return _maps(model, images, classes, classes, measured, shifts, fill, exact_path)
+
+
+def images_for(model: nn.Module, images: Any) -> Tensor:
+    """Images as a network takes them, on its device and in its precision.
+
+    Raises:
+        TypeError: for what is neither a tensor nor an array.
+        ValueError: for what are not finite floats (n, channels, height, width).
+    """
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(np.ascontiguousarray(images))
     if not isinstance(images, Tensor):
@@ -61,9 +116,6 @@ def sensitivity_map(
             "expected images as the network takes them, such as canvas.render gives, "
             f"found {type(images).__name__}"
         )
-    if metric == "accuracy" and (labels is None or len(labels) != len(images)):
-        found = "none" if labels is None else len(labels)
-        raise ValueError(f"accuracy needs a label for each of {len(images)} images, found {found}")
     if images.ndim != 4 or not images.is_floating_point() or not len(images):
         raise ValueError(
             "expected images as float (n, channels, height, width), "
@@ -73,16 +125,46 @@ def sensitivity_map(
     images = images.to(device_of(model), dtype_of(model))
     if not images.isfinite().all():
         raise ValueError("expected images of finite numbers, found NaN or infinity")
-    labels = None if labels is None or metric != "accuracy" else torch.as_tensor(labels)
-    if labels is not None and (labels.ndim != 1 or (labels != labels.long()).any()):
+    return images
+
+
+def _labels(labels: Any, images: Tensor) -> Tensor:
+    if labels is None or len(labels) != len(images):
+        found = "none" if labels is None else len(labels)
+        raise ValueError(f"expected a label for each of {len(images)} images, found {found}")
+    labels = torch.as_tensor(labels)
+    if labels.ndim != 1 or (labels != labels.long()).any():
         raise ValueError(
             f"expected labels as whole numbers ({len(images)},), found {labels.dtype} "
             f"{tuple(labels.shape)}: {labels.tolist()[:5]}"
         )
-    scanner = Scanner(model, layer, shifts, fill, exact_path)
+    return labels.long().cpu()
+
+
+def _maps(
+    model: nn.Module,
+    images: Tensor,
+    groups: Tensor,
+    answers: Tensor | None,
+    measured: Mapping[str | None, Sequence[str]],
+    shifts: int,
+    fill: float | Sequence[float],
+    exact_path: str,
+) -> dict[tuple[str | None, str], list[SensitivityMap]]:
+    """The maps of each group of images."""
+    for metric in (metric for metrics in measured.values() for metric in metrics):
+        if metric not in METRICS:
+            raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
+    layers = list(measured)
+    scanner = Scanner(model, layers, shifts, fill, exact_path)
     few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
-    sums = torch.zeros((), dtype=torch.float64)
-    what = f"map of {layer or 'the output'}"
+    count, side = torch.bincount(groups), 2 * shifts + 1
+    sums = {
+        (layer, metric): torch.zeros(len(count), side, side, dtype=torch.float64)
+        for layer, metrics in measured.items()
+        for metric in metrics
+    }
+    what = f"map of {', '.join(layer or 'the output' for layer in layers)}"
     with (
         torch.inference_mode(),
         evaluating(model),
@@ -90,30 +172,42 @@ def sensitivity_map(
     ):
         scanner.choose(images, len(images))
         for index in torch.arange(len(images)).split(few):
-            outputs = scanner(images[index]).double()
-            base = outputs[:, shifts, shifts, None, None]
-            if labels is not None:
-                if int(labels.max()) >= outputs.shape[3] or int(labels.min()) < 0:
-                    raise ValueError(
-                        f"expected labels from 0 to {outputs.shape[3] - 1} for the network's "
-                        f"outputs, found {int(labels.min())} to {int(labels.max())}"
-                    )
-                values = (
-                    outputs.argmax(3) == labels[index, None, None].to(outputs.device)
-                ).double()
-                # Among others a NaN, and only a NaN, would pass for the largest.
-                values = values.where(outputs.isfinite().all(3), torch.nan)
-            elif metric == "cosine":
-                values = torch.cosine_similarity(outputs, base, dim=3)
-            else:
-                values = (outputs - base).norm(dim=3)
-            sums = sums + values.sum(0).cpu()
+            for layer, outputs in zip(layers, scanner(images[index]), strict=True):
+                given = answers[index] if answers is not None else None
+                for metric in measured[layer]:
+                    values = _values(outputs.flatten(3).double(), metric, shifts, given)
+                    sums[layer, metric].index_add_(0, groups[index], values.cpu())
             progress.update(len(index))
-    if not sums.isfinite().all():
+    for (layer, _), each in sums.items():
+        if not each.isfinite().all():
+            raise ValueError(
+                f"expected finite numbers from {layer or 'the network'}, found NaN or infinity"
+            )
+    return {
+        (layer, metric): [
+            SensitivityMap(each.numpy(), shifts, layer, metric)
+            for each in total / count[:, None, None]
+        ]
+        for (layer, metric), total in sums.items()
+    }
+
+
+def _values(outputs: Tensor, metric: str, shifts: int, labels: Tensor | None) -> Tensor:
+    """What is measured of each image at each shift, of outputs (n, down, right, features)."""
+    base = outputs[:, shifts, shifts, None, None]
+    if metric == "cosine":
+        return torch.cosine_similarity(outputs, base, dim=3)
+    if metric == "euclidean":
+        return (outputs - base).norm(dim=3)
+    assert labels is not None
+    if int(labels.max()) >= outputs.shape[3] or int(labels.min()) < 0:
         raise ValueError(
-            f"expected finite numbers from {layer or 'the network'}, found NaN or infinity"
+            f"expected labels from 0 to {outputs.shape[3] - 1} for the network's "
+            f"outputs, found {int(labels.min())} to {int(labels.max())}"
         )
-    return SensitivityMap((sums / len(images)).numpy(), shifts, layer, metric)
+    right = (outputs.argmax(3) == labels[:, None, None].to(outputs.device)).double()
+    # Among others a NaN, and only a NaN, would pass for the largest.
+    return right.where(outputs.isfinite().all(3), torch.nan)
 
 
 SHORTER = "fewer images or shifts take less"

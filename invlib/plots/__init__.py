@@ -5,5 +5,15 @@ from invlib.plots.amounts import areas, coverage, diversity
 from invlib.plots.axes import looks
 from invlib.plots.inputs import augmentations, stimuli
 from invlib.plots.inside import cosines, losses
+from invlib.plots.radial import (
+    alignment,
+    class_maps,
+    controls,
+    correlations,
+    depth,
+    dimensions,
+    feature_maps,
+    radial,
+)
 from invlib.plots.shortcuts import cells, savings, seconds
 from invlib.plots.transfer import matrix, pairs

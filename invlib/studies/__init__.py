@@ -4,7 +4,10 @@ import importlib
 
 from invlib.runs import Study, StudyError
 
-STUDIES = ("imagenet", "fully_translated", "diversity", "sanity_check", "shortcuts")
+STUDIES = (
+    "imagenet", "fully_translated", "diversity", "sanity_check", "kernel_size", "dimensions",
+    "shortcuts",
+)  # fmt: skip
 """The studies by name; each is a module of this package with a ``STUDY``."""
 
 

@@ -85,13 +85,16 @@ def error(found, expected):
 
 
 def scan(model, images, shifts, layers=None, fill=0.0, path="propagate", shared=dense.SHARED):
-    """What the scanner gives and the scanner; ``propagate`` also where it saves little."""
+    """What the scanner gives, flat, and the scanner; ``propagate`` also where it saves little."""
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(dense, "SHARED", shared)
         if path == "propagate":
             patch.setattr(Scanner, "saving", 0)
         scanner = Scanner(model, layers, shifts, fill, path)
-        return scanner(images), scanner
+        found = scanner(images)
+        if isinstance(found, list):
+            return [each.flatten(3) for each in found], scanner
+        return found.flatten(3), scanner
 
 
 def small(channels=1, size=12, padding=0, front=()):
@@ -430,7 +433,7 @@ def test_the_trial_sees_every_layer_asked(monkeypatch):
     found = scanner._scan
     monkeypatch.setattr(scanner, "_scan", lambda start: [found(start)[0] + 1, found(start)[1]])
     with torch.no_grad(), pytest.warns(PlainPath, match="not give the same numbers on both paths"):
-        wrong, right = scanner(images)
+        wrong, right = (each.flatten(3) for each in scanner(images))
     expected = brute(model, images, 2, ("0", None))
     assert error(wrong, expected["0"]) < TOLERANCE and error(right, expected[None]) < TOLERANCE
 
@@ -800,7 +803,7 @@ def test_images_of_another_kind_are_refused(images, found):
 
 @pytest.mark.parametrize(("labels", "found"), [(None, "none"), (torch.zeros(2), "2")])
 def test_accuracy_needs_a_label_for_each_image(labels, found):
-    message = f"accuracy needs a label for each of 3 images, found {found}"
+    message = f"expected a label for each of 3 images, found {found}"
     with pytest.raises(ValueError, match=message):
         sensitivity_map(nn.Flatten(), torch.rand(3, 1, 6, 6), None, 2, "accuracy", labels)
 

@@ -1,11 +1,17 @@
 """Sensitivity maps: by hand, and what they do to the network."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import pad
 
-from invlib.measure.sensitivity import sensitivity_map
+from invlib.data.canvas import Canvas
+from invlib.data.sets import load
+from invlib.measure.sensitivity import METRICS, sensitivity_map, sensitivity_maps
+from invlib.models import TRACKING, tracking
 
 ONE_PIXEL = torch.zeros(1, 1, 3, 3)
 ONE_PIXEL[0, 0, 1, 1] = 1.0
@@ -218,3 +224,90 @@ def test_a_network_that_gives_no_row_for_each_image_is_told_so(function, words, 
 def test_what_are_no_images_are_refused(noise):
     with pytest.raises(TypeError, match="such as canvas.render gives, found ItemSet"):
         sensitivity_map(TABLE, noise(2), None, 1)
+
+
+# The maps of each class, at several layers.
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    layers = nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(27, 3), nn.Softmax(1))
+
+
+@pytest.mark.parametrize("path", ["auto", "plain"])
+def test_the_maps_of_a_class_are_those_of_its_images(path):
+    model, images = network(), torch.rand(6, 1, 6, 6)
+    labels = torch.tensor([2, 0, 1, 2, 2, 0])
+    measured = {
+        "0": ["cosine"], "2": ["cosine", "euclidean"], "4": ["accuracy"], None: ["euclidean"],
+    }  # fmt: skip
+    found = sensitivity_maps(model, images, labels, measured, 2, exact_path=path)
+    assert list(found) == [(layer, metric) for layer in measured for metric in measured[layer]]
+    for (layer, metric), maps in found.items():
+        assert [(each.layer, each.metric, each.shifts) for each in maps] == [(layer, metric, 2)] * 3
+        for label, each in enumerate(maps):
+            own = labels == label
+            alone = sensitivity_map(model, images[own], layer, 2, metric, labels[own])
+            assert np.allclose(each, alone, atol=1e-6)
+    assert len(np.unique(np.round(found["2", "cosine"], 6))) > 3 * 12  # the test can fail
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([0, 0, 2], "expected an image of every class from 0 to 2, found none of 1"),
+        ([-1, 0, 1], "expected labels from 0, found -1"),
+        ([0, 1], "expected a label for each of 3 images, found 2"),
+        ([0, 0.5, 1], "expected labels as whole numbers"),
+        (None, "expected a label for each of 3 images, found none"),
+        ([0, 1, 7], "found none of 2, 3, 4, 5, 6"),
+        ([3, 2, 1], "expected an image of every class from 0 to 3, found none of 0"),
+    ],
+)
+def test_classes_without_images_and_labels_that_are_none_are_refused(labels, words):
+    given = labels and torch.tensor(labels)
+    with pytest.raises(ValueError, match=words):
+        sensitivity_maps(network(), torch.rand(3, 1, 6, 6), given, {"0": ["cosine"]}, 2)
+
+
+def test_labels_that_the_network_does_not_know_are_refused_where_it_answers():
+    labels = torch.tensor([0, 1, 2, 3])
+    with pytest.raises(ValueError, match="labels from 0 to 2 for the network's outputs, found"):
+        sensitivity_maps(network(), torch.rand(4, 1, 6, 6), labels, {"4": ["accuracy"]}, 1)
+
+
+def test_layers_and_metrics_that_there_are_not_are_named():
+    images, labels = torch.rand(1, 1, 6, 6), torch.tensor([0])
+    with pytest.raises(ValueError, match="no layer '9'; the nearest names are"):
+        sensitivity_maps(network(), images, labels, {"0": ["cosine"], "9": ["cosine"]}, 1)
+    with pytest.raises(ValueError, match="cosine, euclidean or accuracy, not 'angle'"):
+        sensitivity_maps(network(), images, labels, {"0": ["angle"]}, 1)
+    with pytest.raises(ValueError, match="shifts must be from 1 to 5"):
+        sensitivity_maps(network(), images, labels, {"0": ["cosine"]}, 6)
+
+
+@pytest.mark.parametrize("name", ["mnist_k5", "mnist_k3_unpadded"])
+def test_maps_of_the_papers_networks_are_those_of_a_plain_loop_over_441_shifts(name):
+    model = tracking(replace(TRACKING[name], channels=(1, 3, 4, 5), hidden=20)).eval()
+    digits = Canvas(40, 28).prepare(load("digits").take(torch.arange(20)))
+    images = Canvas(40, 28).render(digits.images, (6, 6))
+    places = {"features": model.features, "classifier": model}
+    expected = {(place, metric): np.zeros((21, 21)) for place in places for metric in METRICS[:2]}
+    with torch.no_grad():
+        for down in range(-10, 11):
+            for right in range(-10, 11):
+                shifted = pad(images, (right, -right, down, -down))
+                for place, part in places.items():
+                    a, b = part(images).flatten(1).double(), part(shifted).flatten(1).double()
+                    at = 10 + down, 10 + right
+                    cosine = (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+                    expected[place, "cosine"][at] = cosine.mean()
+                    expected[place, "euclidean"][at] = (a - b).norm(dim=1).mean()
+    one = torch.zeros(20, dtype=torch.int64)
+    found = sensitivity_maps(model, images, one, dict.fromkeys(places, METRICS[:2]))
+    for (place, metric), values in expected.items():
+        (each,) = found[place, metric]
+        assert np.allclose(each, values, atol=1e-5 * max(1, values.max()))
+        assert np.allclose(sensitivity_map(model, images, place, metric=metric), each, atol=1e-5)
+        assert len(np.unique(values.round(5))) > 200  # the test can fail

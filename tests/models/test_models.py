@@ -3,6 +3,7 @@
 import math
 import pickle
 import urllib.error
+from dataclasses import replace
 
 import pytest
 import torch
@@ -258,6 +259,44 @@ def test_kernels_without_padding_have_as_many_effective_nodes(table, nodes):
         assert found == expected
 
 
+@pytest.mark.parametrize(("kernel", "field"), [(5, 36), (4, 29), (3, 22)])
+def test_what_a_cell_behind_the_last_pooling_sees(kernel, field):
+    for table in SIDES:
+        assert TRACKING[row(table, kernel)].receptive_field == field
+    # By the change of one row after the other.
+    features = tracking(row("mnist_unpadded", kernel)).features.double()
+    for part in features:
+        if isinstance(part, nn.Conv2d):
+            nn.init.ones_(part.weight)
+    x = torch.rand(1, 1, 40, 40, dtype=torch.float64)
+    lit = x.repeat(40, 1, 1, 1)
+    lit[range(40), 0, range(40)] = 100.0
+    assert int((features(lit)[:, 0, 0, 0] != features(x)[0, 0, 0, 0]).sum()) == field
+
+
+def test_two_small_kernels_see_as_much_as_a_large_one():
+    twice = replace(TRACKING["mnist_k3"], convolutions=2)
+    assert twice.receptive_field == TRACKING["mnist_k5"].receptive_field == 36
+    layers = [m for m in tracking(twice).features if not isinstance(m, nn.MaxPool2d)]
+    assert [type(m) for m in layers] == [nn.Conv2d, nn.ReLU] * 6
+    widths = [(m.in_channels, m.out_channels) for m in layers[::2]]
+    assert widths == [(1, 10), (10, 10), (10, 20), (20, 20), (20, 30), (30, 30)]
+
+
+def test_a_row_of_ones_own():
+    # Table 1 as printed: with k = 4 padded by 2, 2 and 1 the last map has 4 x 4 cells.
+    printed = replace(
+        TRACKING["mnist_k4"], padding=((2, 2), (2, 2), (1, 1)), sides=(20, 10, 4), hidden=7
+    )
+    model, sides = tracking(printed), []
+    x = torch.zeros(2, 1, 40, 40)
+    for layer in model.features:
+        x = layer(x)
+        sides += [x.shape[2]] * (not isinstance(layer, nn.ReLU))
+    assert sides == [41, 20, 21, 10, 9, 4]
+    assert model.classifier[1].weight.shape == (7, 480) and model.classifier(x).shape == (2, 10)
+
+
 @pytest.mark.parametrize("name", ["mnist_k5", "cifar10_k4", "cifar10_k3_unpadded"])
 def test_the_tracking_networks_have_hes_initialisation(name):
     layers = [m for m in tracking(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
@@ -268,7 +307,7 @@ def test_the_tracking_networks_have_hes_initialisation(name):
         assert not layer.bias.any()
 
 
-def test_a_tracking_network_is_convolution_pooling_relu_without_softmax():
+def test_a_tracking_network_is_convolution_relu_pooling_without_softmax():
     model, x = tracking("mnist_k5_unpadded", seed=2), noise(2, 1, 40, 40)
     y = x
     for layer in model.features[::3]:
