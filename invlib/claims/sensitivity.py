@@ -47,7 +47,8 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
         rows: measurements of ``studies.kernel_size``.
     """
     each = rows.drop_duplicates(["condition", "seed"])
-    known = pd.DataFrame(each.training.tolist(), index=each.index)
+    columns = ["train", "validation", "test", "chosen"]
+    known = pd.DataFrame(each.training.tolist(), each.index, columns)
     counted = pd.concat([each[["condition", "seed", "failed"]], known], axis=1)
     by_condition = counted.groupby("condition", sort=False, as_index=False)
     table = by_condition.agg(

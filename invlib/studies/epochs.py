@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from invlib.data.canvas import Placement
 from invlib.data.items import ItemSet
-from invlib.devices import device_of, evaluating
+from invlib.devices import chunk_size, device_of, evaluating
 from invlib.progress import bar
 from invlib.runs.checks import Fraction
 
@@ -96,7 +96,9 @@ def fit_epochs(
     optimiser = torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)
     steps = len(items) // recipe.batch_size
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(1, recipe.epochs * steps))
-    some = items.take(torch.arange(len(split.validation)))
+    # These networks are wide for their pictures; fewer stay in a processor's cache.
+    chunk = max(1, chunk_size(placement.canvas.size, device) // 4)
+    learnt = items.take(torch.arange(len(split.validation)))
     checks = {round(steps * (i + 1) / recipe.checks) for i in range(recipe.checks)}
     best, state = (False, -1.0, 0.0), deepcopy(model.state_dict())
     outcome, epoch, done = "", 0, 0.0
@@ -107,8 +109,13 @@ def fit_epochs(
             for step, index in enumerate(order.split(recipe.batch_size)[:steps], 1):
                 model.train()
                 x = placement.draw(images[index.to(device)], items.labels[index], generator)
-                loss = cross_entropy(model(x), labels[index.to(device)])
-                loss.backward()
+                loss = torch.zeros((), device=device)
+                for some, answers in zip(
+                    x.split(chunk), labels[index.to(device)].split(chunk), strict=True
+                ):
+                    part = cross_entropy(model(some), answers, reduction="sum") / len(index)
+                    part.backward()
+                    loss += part.detach()
                 optimiser.step()
                 schedule.step()
                 optimiser.zero_grad(set_to_none=True)
@@ -119,7 +126,9 @@ def fit_epochs(
                 if not loss.isfinite():
                     outcome = "diverged"
                     break
-                known, fitted = (accuracy(model, still, each) for each in (split.validation, some))
+                known, fitted = (
+                    accuracy(model, still, each) for each in (split.validation, learnt)
+                )
                 if (fitted >= recipe.least, known) > best[:2]:
                     best = (fitted >= recipe.least, known, done)
                     state = deepcopy(model.state_dict())
