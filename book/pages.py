@@ -143,7 +143,7 @@ def _whole(words: str) -> str:
 
 
 def _value(profile: runs.Profile, setting: str) -> str:
-    """A setting in a few characters; one that differs by condition is listed by condition."""
+    """A setting in a few characters; what differs by condition is listed with these, or how many."""
     if setting == "seeds":
         return str(profile.seeds)
     named: dict[str, list[str]] = {}
@@ -152,7 +152,11 @@ def _value(profile: runs.Profile, setting: str) -> str:
             named.setdefault(words, []).append(name)
     if len(named) < 2:
         return next(iter(named), "none")
-    return "; ".join(f"{words} ({', '.join(names)})" for words, names in named.items())
+    of = len(profile.conditions)
+    return "; ".join(
+        f"{words} ({', '.join(names) if len(names) <= 6 else f'{len(names)} of {of}'})"
+        for words, names in named.items()
+    )
 
 
 def _words(value: Any, setting: str) -> str:
