@@ -143,7 +143,7 @@ def _whole(words: str) -> str:
 
 
 def _value(profile: runs.Profile, setting: str) -> str:
-    """A setting in a few characters; what differs by condition is listed with these, or how many."""
+    """A setting in a few characters; what differs is listed with its conditions, or how many."""
     if setting == "seeds":
         return str(profile.seeds)
     named: dict[str, list[str]] = {}

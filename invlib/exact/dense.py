@@ -173,11 +173,8 @@ class Frames(Known):
         """Behind a neighbourhood layer; None where the frames share too little."""
         if layer.ceil:
             return None
-        data, axes, padding = (
-            self.data,
-            self.axes,
-            list(zip(layer.before, layer.after, strict=True)),
-        )
+        data, axes = self.data, self.axes
+        padding = list(zip(layer.before, layer.after, strict=True))
         if layer.padded and self._continues(layer.value):
             (top, bottom), (left, right) = padding
             data, padding = F.pad(data, (left, right, top, bottom), value=layer.value), [(0, 0)] * 2
