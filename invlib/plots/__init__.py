@@ -10,6 +10,7 @@ from invlib.plots.radial import (
     class_maps,
     controls,
     correlations,
+    curves,
     depth,
     dimensions,
     feature_maps,

@@ -1,6 +1,7 @@
 """How much outputs change with shifts of the image: by distance, by class, by depth."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from invlib.devices import evaluating
 from invlib.measure.drawing import new_axes
-from invlib.measure.radial import area
+from invlib.measure.maps import SensitivityMap
+from invlib.measure.radial import area, radial_mean
 from invlib.plots.axes import PALETTE, looks, not_run, show
 from invlib.plots.spread import draw_curve, draw_means
 from invlib.runs import Look, passed
@@ -50,8 +52,31 @@ def radial(table: pd.DataFrame, places: Sequence[str], metric: str = "cosine") -
                 ax, [each.mean(axis=0) for each in rows.radial], PALETTE[look.colour], _line(look)
             )
         _distance_axis(ax, place)
-    axes[0].set_ylabel("cosine similarity" if metric == "cosine" else metric)
+    axes[0].set_ylabel(_METRICS.get(metric, metric))
     _legend(figure, named)
+    return figure
+
+
+def curves(maps: Mapping[str, SensitivityMap]) -> Figure:
+    """Radial curves of single maps, dotted where rings lie in the corners only.
+
+    Args:
+        maps: in words -> the map; all of one metric.
+
+    Raises:
+        ValueError: when they are of several metrics, or there is none.
+    """
+    metrics = {each.metric for each in maps.values()}
+    if len(metrics) != 1:
+        found = ", ".join(sorted(metrics)) or "none"
+        raise ValueError(f"expected maps of one metric, found {found}")
+    figure, ax = new_axes((4.2, 3.2))
+    for (words, each), colour in zip(maps.items(), cycle(PALETTE), strict=False):
+        _draw(ax, [radial_mean(each)], colour, "-")
+        ax.plot([], [], color=colour, label=words)
+    _distance_axis(ax, "")
+    ax.set_ylabel(_METRICS.get(*metrics, *metrics))
+    ax.legend(frameon=False)
     return figure
 
 
@@ -89,7 +114,7 @@ def correlations(table: pd.DataFrame, place: str = "logits") -> Figure:
     return figure
 
 
-_METRICS = {"cosine": "cosine similarity", "euclidean": "Euclidean distance, negative"}
+_METRICS = {"cosine": "cosine similarity", "euclidean": "Euclidean distance"}
 
 
 def class_maps(maps: Any, names: Sequence[str]) -> Figure:
@@ -309,7 +334,6 @@ def _distance_axis(ax: Axes, title: str) -> None:
     ax.axvline(_BORDER, color="grey", lw=0.8)
     ax.set(xlabel="distance of the shift (px)")
     ax.set_title(title, fontsize=10)
-    ax.set_ylim(top=1.03)
     sns.despine(ax=ax)
 
 

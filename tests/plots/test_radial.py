@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from invlib import plots
+from invlib.measure.maps import SensitivityMap
 from invlib.measure.radial import radial_mean
 from invlib.plots.axes import PALETTE
 from invlib.runs import Look
@@ -56,6 +57,22 @@ def test_radial_curves_are_means_to_10_px_and_dotted_beyond():
     border = [line for line in left.lines if list(line.get_xdata()) == [6, 6]]
     assert len(border) == 1
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["k = 5", "k = 3"]
+
+
+def test_curves_of_single_maps_have_their_words():
+    maps = {
+        words: SensitivityMap(1 - slope * DISTANCE, 10, None, "cosine")
+        for words, slope in (("answers", 0.01), ("maps", 0.02))
+    }
+    ax = plots.curves(maps).axes[0]
+    full = [line for line in lines(ax) if len(line.get_xdata()) == 11]
+    assert np.allclose(full[0].get_ydata(), radial_mean(1 - 0.01 * DISTANCE)[:11])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["answers", "maps"]
+    other = SensitivityMap(DISTANCE, 10, None, "euclidean")
+    with pytest.raises(ValueError, match="maps of one metric, found cosine, euclidean"):
+        plots.curves(maps | {"other": other})
+    with pytest.raises(ValueError, match="maps of one metric, found none"):
+        plots.curves({})
 
 
 def test_hatched_conditions_are_dashed():
