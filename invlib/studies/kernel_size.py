@@ -326,7 +326,7 @@ def _network(name: str, small: bool) -> Settings:
         recipe = Epochs(_RATES[name])
         kept = (*_BOTH, "accuracy") if name == "mnist-k5" else ("cosine",)
         return Settings(table, _MNIST, recipe, metrics=_BOTH, by_class=kept)
-    recipe = Epochs(_RATES[name], epochs=40)
+    recipe = Epochs(_RATES[name], epochs=30)
     if small:
         return Settings(_halved(table), _FEW, recipe)
     return Settings(table, _CIFAR, recipe, metrics=_BOTH)
