@@ -309,7 +309,7 @@ _RATES = {
     "cifar10-k5-unpadded": 0.001, "cifar10-k4-unpadded": 0.001, "cifar10-k3-unpadded": 0.001,
 }  # fmt: skip
 """The learning rate of each network: the best of the profile ``sweep``."""
-_BEYOND: dict[str, tuple[float, ...]] = {}
+_BEYOND = {"mnist-k5": (0.004,)}
 """Rates of the sweep beyond its edges, where the best lay at one."""
 _SWEPT = (0.0005, 0.001, 0.002, 0.003)
 
