@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity, pad
 
+from invlib import runs
 from invlib.data.items import DataError
 from invlib.data.sets import load
 from invlib.models import TRACKING, tracking
-from invlib.runs.store import fingerprint
+from invlib.runs.store import fingerprint, stored_root
 from invlib.studies import kernel_size
 from invlib.studies.epochs import Epochs, Split
 from invlib.studies.kernel_size import BENCH, LAST, PAPER, SMOKE, STUDY, SWEEP, Images, compute
@@ -31,7 +32,8 @@ def weights(condition):
 
 def test_the_runs_that_are_planned():
     assert {name: len(list(STUDY.runs(name))) for name in STUDY.profiles} == {
-        "smoke": 3, "bench": 3 * (12 + 3 + 4 + 1 + 1 + 1 + 6), "sweep": 4 * 12 + len(kernel_size._BEYOND), "paper": 3 * 12,
+        "smoke": 3, "bench": 3 * (12 + 3 + 4 + 1 + 1 + 1 + 6), "paper": 3 * 12,
+        "sweep": 4 * 12 + len(kernel_size._BEYOND),
     }  # fmt: skip
     assert all(name in kernel_size.LOOKS for name in (*BENCH.conditions, *PAPER.conditions))
 
@@ -193,6 +195,20 @@ def test_all_is_checked_before_it_is_kept(rows):
 def test_files_that_lack_something_or_have_what_cannot_be_do_not_count(rows, damage, words):
     with pytest.raises(ValueError, match=words):
         kernel_size.check(SETTINGS, damage(rows))
+
+
+def test_each_network_has_the_best_rate_of_its_sweep():
+    swept = runs.table(STUDY, "sweep", stored_root())
+    swept["network"], swept["rate"] = zip(
+        *(name.rsplit("-", 1) for name in swept.condition), strict=True
+    )
+    swept["validation"] = [each["validation"] for each in swept.training]
+    for network, rows in swept.groupby("network"):
+        assert len(rows) == 4 + len(kernel_size._BEYOND.get(network, ())), network
+        best = float(rows.rate[rows.validation.idxmax()])
+        assert kernel_size._RATES[network] == best
+        # The best lies inside, or beyond the edge there is one more.
+        assert best not in (0.0005, 0.003) or network in kernel_size._BEYOND
 
 
 def test_a_sweep_measures_nothing_but_the_accuracy(monkeypatch):
