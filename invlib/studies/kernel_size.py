@@ -303,7 +303,7 @@ def _halved(table: TrackingTable) -> TrackingTable:
 
 
 _RATES = {
-    "mnist-k5": 0.001, "mnist-k4": 0.001, "mnist-k3": 0.001,
+    "mnist-k5": 0.003, "mnist-k4": 0.002, "mnist-k3": 0.002,
     "mnist-k5-unpadded": 0.001, "mnist-k4-unpadded": 0.001, "mnist-k3-unpadded": 0.001,
     "cifar10-k5": 0.001, "cifar10-k4": 0.001, "cifar10-k3": 0.001,
     "cifar10-k5-unpadded": 0.001, "cifar10-k4-unpadded": 0.001, "cifar10-k3-unpadded": 0.001,
@@ -353,7 +353,8 @@ _HIDDEN = {
 """Hidden nodes with which a network has as many weights as that of its table with 500: k = 5 with
 padding, k = 4 without."""
 _REACHED = 0.99
-"""Validation accuracy that all three networks of table 1 reach."""
+"""Validation accuracy: the best of the worst of table 1, k = 3, on seed 0 is 0.9904; rounded down, so
+that other seeds reach it."""
 _UNTRAINED = Epochs(0.0, epochs=0)
 
 

@@ -42,9 +42,9 @@ def test_settings_change_only_where_it_is_meant():
     # A changed setting makes stored results stale: whoever changes one, changes this line as well.
     assert {p: fingerprint(next(STUDY.runs(p))[1]) for p in STUDY.profiles} == {
         "smoke": "c04c673724e2",
-        "bench": "6d148a2b68ec",
+        "bench": "0e2997c8094a",
         "sweep": "0de0727c26bf",
-        "paper": "6d148a2b68ec",
+        "paper": "0e2997c8094a",
     }
 
 
