@@ -353,8 +353,8 @@ _HIDDEN = {
 """Hidden nodes with which a network has as many weights as that of its table with 500: k = 5 with
 padding, k = 4 without."""
 _REACHED = 0.99
-"""Validation accuracy: the best of the worst of table 1, k = 3, on seed 0 is 0.9904; rounded down, so
-that other seeds reach it."""
+"""Validation accuracy. The best of the worst network of table 1 (k = 3) is 0.9904 on seed 0; it is
+rounded down, so that other seeds reach it."""
 _UNTRAINED = Epochs(0.0, epochs=0)
 
 
