@@ -299,6 +299,10 @@ def test_status_of_the_real_study_plans_every_measurement(call):
         ("fully_translated", "paper"): 35,
         ("diversity", "bench"): 27,
         ("sanity_check", "bench"): 25,
+        ("kernel_size", "bench"): 84,
+        ("kernel_size", "sweep"): 49,
+        ("kernel_size", "paper"): 36,
+        ("dimensions", "bench"): 6,
         ("shortcuts", "bench"): 1,
     }
     assert all(row["done"] == 0 for row in rows)
@@ -311,7 +315,10 @@ def test_claims_without_results_are_not_run_and_say_what_they_need(call):
         (claim.id, case.profile, case.conditions) for claim in claims.CLAIMS for case in claim.cases
     }
     assert {(v["claim"], v["profile"], v["condition"]) for v in verdicts} == expected
-    assert {v["claim"] for v in verdicts} == {f"C{n}" for n in range(1, 9)}
+    assert {v["claim"] for v in verdicts} == {
+        *(f"C{n}" for n in range(1, 9)),
+        *(f"M{n}" for n in range(1, 13)),
+    }
     assert {v["verdict"] for v in verdicts} == {"not run"}
     assert all("it needs " in v["measured"] for v in verdicts)
     assert "C1 paper imagenet: not run (0 of 5 seeds)" in call("claims").output

@@ -138,7 +138,7 @@ def _go_together(
             return FAILS, "the accuracy of a class is the same at every shift"
         holds &= bool(by_class.min() >= 0.8)
         words.append(f"{metric} {by_class.min():.2f} to {by_class.max():.2f}")
-    said = f"correlation over the classes: {', '.join(words)}; {len(found)} networks{_failed(rows)}"
+    said = f"correlation over the classes: {', '.join(words)}; seeds: {len(found)}{_failed(rows)}"
     return HOLDS if holds else FAILS, said
 
 

@@ -12,6 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MultipleLocator
 from torch import Tensor, nn
 
 from invlib.devices import evaluating
@@ -333,6 +334,7 @@ def _curve_area(curves: pd.Series) -> list[float]:
 def _distance_axis(ax: Axes, title: str) -> None:
     ax.axvline(_BORDER, color="grey", lw=0.8)
     ax.set(xlabel="distance of the shift (px)")
+    ax.xaxis.set_major_locator(MultipleLocator(2))
     ax.set_title(title, fontsize=10)
     sns.despine(ax=ax)
 

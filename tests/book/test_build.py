@@ -80,7 +80,10 @@ def test_parameters_that_fit_are_taken_and_a_whole_number_for_a_fraction(tiny):
         (["deadline=2026-13-40"], "deadline: expected a value in YAML, got '2026-13-40'"),
         (["seeds=" + "9" * 5000], "seeds: expected a value in YAML, got '9999"),
         (["profile=" + "[" * 10_000], "profile: expected a value in YAML, got '[[[["),
-        (["profile=huge"], "profile is expected to be one of smoke, bench, squeezenet, paper, got"),
+        (
+            ["profile=huge"],
+            "profile is expected to be one of smoke, bench, squeezenet, paper, sweep",
+        ),
         (["seeds=-1"], "seeds is expected to be 0 (all) to 5 at bench, got -1"),
         (["seeds=6"], "seeds is expected to be 0 (all) to 5 at bench, got 6"),
         (["seeds=2", "profile=smoke"], "seeds is expected to be 0 (all) to 1 at smoke, got 2"),
