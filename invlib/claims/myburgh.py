@@ -122,15 +122,10 @@ def _mean_curve(rows: pd.DataFrame, choice: Choice) -> Values:
     return mean[1 : choice.reach + 1]
 
 
-def _go_together(
-    tables: _Tables, condition: str = "mnist-k5", choice: Choice = OURS
-) -> tuple[str, str]:
-    rows = tables["kernel_size"]
-    rows, words, holds = rows[rows.condition == condition], [], True
+def _go_together(tables: _Tables) -> tuple[str, str]:
+    rows, words, holds = tables["kernel_size"], [], True
     for metric in ("cosine", "euclidean"):
-        found = [
-            np.array(each, dtype=float) for each in maps_at(rows, choice.answer, metric).pearson
-        ]
+        found = [np.array(each, dtype=float) for each in maps_at(rows, LOGITS, metric).pearson]
         if not found:
             return _NONE_PASSED
         by_class = np.mean(found, axis=0)

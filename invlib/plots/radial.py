@@ -27,8 +27,8 @@ _BORDER = 6
 """Pixels of black around an image: what is shifted further is cut off, if it reaches its edge."""
 
 
-def radial(table: pd.DataFrame, places: Sequence[str], metric: str = "cosine") -> Figure:
-    """Radial curves of each condition, a panel for each place.
+def radial(table: pd.DataFrame, places: Sequence[str]) -> Figure:
+    """Radial curves of cosine similarity of each condition, a panel for each place.
 
     Lines are means over the networks, thin ones each network; dotted where rings lie in the corners
     of the map only. The grey line is the border of the image.
@@ -38,10 +38,9 @@ def radial(table: pd.DataFrame, places: Sequence[str], metric: str = "cosine") -
     Args:
         table: of the study ``kernel_size``, on all images.
         places: where, such as ``pooling 3`` and ``logits``.
-        metric: one that was measured.
     """
     table = passed(table)
-    table = table[(table.metric == metric) & table.depth.isna() & table.place.isin(places)]
+    table = table[(table.metric == "cosine") & table.depth.isna() & table.place.isin(places)]
     figure, axes = _panels(len(places), 3.6, 3.3)
     if not len(table):
         return not_run(figure)
@@ -53,7 +52,7 @@ def radial(table: pd.DataFrame, places: Sequence[str], metric: str = "cosine") -
                 ax, [each.mean(axis=0) for each in rows.radial], PALETTE[look.colour], _line(look)
             )
         _distance_axis(ax, place)
-    axes[0].set_ylabel(_METRICS.get(metric, metric))
+    axes[0].set_ylabel(_METRICS["cosine"])
     _legend(figure, named)
     return figure
 
@@ -81,8 +80,8 @@ def curves(maps: Mapping[str, SensitivityMap]) -> Figure:
     return figure
 
 
-def correlations(table: pd.DataFrame, place: str = "logits") -> Figure:
-    """Pearson's correlation of each class's map with that of the accuracy, by metric.
+def correlations(table: pd.DataFrame) -> Figure:
+    """Pearson's correlation of each class's map at the logits with that of the accuracy, by metric.
 
     Bars are means over the networks, dots each network.
 
@@ -90,10 +89,9 @@ def correlations(table: pd.DataFrame, place: str = "logits") -> Figure:
 
     Args:
         table: of the study ``kernel_size``, one condition.
-        place: where the maps are of.
     """
     table = passed(table)
-    table = table[(table.place == place) & table.depth.isna() & table.pearson.notna()]
+    table = table[(table.place == "logits") & table.depth.isna() & table.pearson.notna()]
     figure, ax = new_axes((6.4, 3.2))
     if not len(table):
         return not_run(figure)
