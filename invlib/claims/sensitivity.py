@@ -46,7 +46,7 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     Args:
         rows: measurements of ``studies.kernel_size``.
     """
-    each = rows.drop_duplicates(["condition", "seed"])
+    each = rows.dropna(subset=["training"])
     columns = ["train", "validation", "test", "chosen"]
     known = pd.DataFrame(each.training.tolist(), each.index, columns)
     counted = pd.concat([each[["condition", "seed", "failed"]], known], axis=1)

@@ -259,12 +259,15 @@ def _rounded(value: Any) -> Any:
 
 
 def _readable(content: dict[str, Any]) -> str:
-    """JSON with one line for each list of numbers, so that a diff is read by a person."""
+    """JSON with one line for each list of numbers, so that a diff is read by a person.
+
+    No spaces between them: results travel in the wheel.
+    """
     text = json.dumps(content, indent=1)
     # The first alternative steps over strings: what looks like a list inside one stays as it is.
     return re.sub(
         r'"(?:[^"\\]|\\.)*"|\[[^][{}"]*\]',
-        lambda m: m.group() if m.group()[0] == '"' else " ".join(m.group().split()),
+        lambda m: m.group() if m.group()[0] == '"' else "".join(m.group().split()),
         text,
     )
 

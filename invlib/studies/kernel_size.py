@@ -6,7 +6,7 @@ of which less differs at once.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -78,8 +78,10 @@ class Settings:
         border: black pixels around an image.
         anywhere: it is trained on images at places drawn anew, on which nothing is cut off.
         shifts: of the maps, in pixels.
-        metrics: of the maps at ``LAST``, beside the accuracy of the answer; None: no maps.
-        deep: images of each class for what is measured behind every layer; None: not measured.
+        metrics: of the maps, by places of ``LAST``; those of the accuracy at the logits are among
+            them. None: no maps.
+        deep: images of each class for the curves behind every layer; None: not measured.
+        aligned: images of each class for how far the last maps move; None: not measured.
         by_class: seed 0 keeps the maps of each class of these metrics at the logits.
     """
 
@@ -89,8 +91,9 @@ class Settings:
     border: int = 6
     anywhere: bool = False
     shifts: int = 10
-    metrics: tuple[str, ...] | None = ("cosine",)
-    deep: int | None = 20
+    metrics: Mapping[str, tuple[str, ...]] | None = None
+    deep: int | None = None
+    aligned: int | None = None
     by_class: tuple[str, ...] | None = None
 
 
@@ -114,7 +117,7 @@ class Measurement:
         classes: the map of each class; None where it is not kept.
         cells: with ``aligned``: that shift in cells along the axis of the image's, for shifts to
             the right and down (2, shifts); mean over images.
-        training: how the network was trained.
+        training: how the network was trained; in the first row of a run.
         failed: it did not learn what it was to learn.
     """
 
@@ -127,7 +130,7 @@ class Measurement:
     pearson: Values | None
     classes: Values | None
     cells: Values | None
-    training: Trained
+    training: Trained | None
     failed: bool
 
 
@@ -144,12 +147,15 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     )
     if settings.recipe.target is not None:
         failed = training.validation < settings.recipe.target
-    common: Any = {"training": training, "failed": failed}
-    rows = [Measurement(**each, **common) for each in _last(settings, model, canvas, split, seed)]
-    if settings.deep is not None:
-        few = split.test.first(settings.deep)
-        rows += [Measurement(**each, **common) for each in _deep(settings, model, canvas, few)]
-    return rows
+    measured = [
+        *_last(settings, model, canvas, split, seed),
+        *_deep(settings, model, canvas, split),
+        *_aligned(settings, model, canvas, split),
+    ]
+    return [
+        Measurement(**each, training=None if i else training, failed=failed)
+        for i, each in enumerate(measured)
+    ]
 
 
 def _trained(settings: Settings, split: Split, seed: int) -> tuple[nn.Module, Canvas, Trained]:
@@ -179,15 +185,15 @@ def _last(
             "place": "logits", "metric": "accuracy", "images": len(items)
         }  # fmt: skip
         return
-    metrics = settings.metrics
-    measured: dict[str | None, tuple[str, ...]] = dict.fromkeys(LAST.values(), metrics)
-    measured[LAST["logits"]] = (*metrics, "accuracy")
+    measured: dict[str | None, tuple[str, ...]] = {
+        LAST[place]: metrics for place, metrics in settings.metrics.items()
+    }
     frames = _shown(canvas, items, settings)
     maps = sensitivity_maps(model, frames, items.labels, measured, settings.shifts)
     right: Values = np.array(maps[LAST["logits"], "accuracy"])
-    for place, layer in LAST.items():
-        for metric in measured[layer]:
-            values: Values = np.array(maps[layer, metric])
+    for place, metrics in settings.metrics.items():
+        for metric in metrics:
+            values: Values = np.array(maps[LAST[place], metric])
             kept = seed == 0 and place == "logits" and metric in (settings.by_class or ())
             against = -values if metric == "euclidean" else values
             yield {
@@ -201,25 +207,37 @@ def _last(
 
 
 def _deep(
-    settings: Settings, model: nn.Module, canvas: Canvas, items: ItemSet
+    settings: Settings, model: nn.Module, canvas: Canvas, split: Split
 ) -> Iterator[dict[str, Any]]:
-    """The radial curve behind every layer, and of the aligned last maps, on a few images."""
-    frames, layers = _shown(canvas, items, settings), layers_of(model)
+    """The radial curve behind every layer, on a few images."""
+    if settings.deep is None:
+        return
+    items, layers = split.test.first(settings.deep), layers_of(model)
     one = torch.zeros(len(items), dtype=torch.int64)
     measured: Any = dict.fromkeys(layers.values(), ("cosine",))
+    frames = _shown(canvas, items, settings)
     maps = sensitivity_maps(model, frames, one, measured, settings.shifts)
-    common = {"images": len(items), "pearson": None, "classes": None}
     for depth, (place, layer) in enumerate(layers.items()):
-        curve = _digits(radial_mean(maps[layer, "cosine"]))
-        row = {"place": place, "metric": "cosine", "depth": depth, "map": None, "cells": None}
-        yield row | common | {"radial": curve}
-    aligned = alignment(model, frames, LAST["pooling 3"], settings.shifts)
-    cells = np.stack([aligned.right[settings.shifts], aligned.down[:, settings.shifts]])
-    yield common | {
-        "place": "pooling 3", "metric": "aligned",
-        "depth": list(layers).index("pooling 3"),
-        "map": _digits(aligned.cosine.values), "cells": _digits(cells),
-        "radial": _digits(radial_mean(aligned.cosine)[None]),
+        yield dict.fromkeys(("map", "pearson", "classes", "cells")) | {
+            "place": place, "metric": "cosine", "depth": depth, "images": len(items),
+            "radial": _digits(radial_mean(maps[layer, "cosine"])),
+        }  # fmt: skip
+
+
+def _aligned(
+    settings: Settings, model: nn.Module, canvas: Canvas, split: Split
+) -> Iterator[dict[str, Any]]:
+    """How far the last maps move with the image, and how similar they are after it, on a few."""
+    if settings.aligned is None:
+        return
+    items, place = split.test.first(settings.aligned), "pooling 3"
+    frames, shifts = _shown(canvas, items, settings), settings.shifts
+    found = alignment(model, frames, LAST[place], shifts)
+    yield {
+        "place": place, "metric": "aligned", "depth": list(layers_of(model)).index(place),
+        "images": len(items), "map": _digits(found.cosine.values),
+        "radial": _digits(radial_mean(found.cosine)[None]), "pearson": None, "classes": None,
+        "cells": _digits(np.stack([found.right[shifts], found.down[:, shifts]])),
     }  # fmt: skip
 
 
@@ -249,21 +267,20 @@ def check(settings: Settings, rows: Sequence[Measurement]) -> None:
     Raises:
         ValueError: naming what was expected and found.
     """
-    metrics, side = settings.metrics or (), 2 * settings.shifts + 1
-    expected: list[tuple[str, str]] = [
-        (place, metric)
-        for place in LAST
-        for metric in (*metrics, *(["accuracy"] if place == "logits" else []))
-    ]
+    side = 2 * settings.shifts + 1
+    measured = settings.metrics or {"logits": ("accuracy",)}
+    expected = [(place, metric) for place, metrics in measured.items() for metric in metrics]
     found = [(row.place, row.metric) for row in rows if row.depth is None]
     if found != expected:
         raise ValueError(f"expected measurements of {expected}, found {found}")
-    deep = [row for row in rows if row.depth is not None]
-    named = list(layers_of(_wrapped(tracking(settings.network))))
-    places = [*((name, "cosine") for name in named), ("pooling 3", "aligned")]
-    places = places if settings.deep is not None else []
-    if [(row.place, row.metric) for row in deep] != places:
-        raise ValueError(f"expected curves of {places}, found {len(deep)} others")
+    deep = [(row.place, row.metric) for row in rows if row.depth is not None]
+    named = layers_of(_wrapped(tracking(settings.network))) if settings.deep is not None else ()
+    expected = [(name, "cosine") for name in named]
+    expected += [("pooling 3", "aligned")] if settings.aligned is not None else []
+    if deep != expected:
+        raise ValueError(f"expected curves of {expected}, found {deep}")
+    if [row.training is None for row in rows] != [False] + [True] * (len(rows) - 1):
+        raise ValueError("expected the training in the first row, and there alone")
     curve = radial_mean(np.zeros((side, side))).shape
     for row in rows:
         if settings.metrics is not None and row.radial is None:
@@ -316,20 +333,24 @@ _SWEPT = (0.0005, 0.001, 0.002, 0.003)
 _MNIST = Images("mnist", train=None, validation=5000)
 _CIFAR = Images("cifar10", train=None, validation=5000)
 _FEW = replace(_CIFAR, train=12_000, validation=1000)
-_BOTH = ("cosine", "euclidean")
+_FEW_MAPS = {"pooling 3": ("cosine",), "logits": ("cosine", "accuracy")}
+_MAPS = {
+    "pooling 3": ("cosine",), "logits": ("cosine", "euclidean", "accuracy"), "softmax": ("cosine",),
+}  # fmt: skip
 
 
 def _network(name: str, small: bool) -> Settings:
     """A network of tables 1 to 4, trained at its rate."""
-    table = TRACKING[name.replace("-", "_")]
-    if name.startswith("mnist"):
-        recipe = Epochs(_RATES[name])
-        kept = (*_BOTH, "accuracy") if name == "mnist-k5" else ("cosine",)
-        return Settings(table, _MNIST, recipe, metrics=_BOTH, by_class=kept)
-    recipe = Epochs(_RATES[name], epochs=30)
-    if small:
-        return Settings(_halved(table), _FEW, recipe)
-    return Settings(table, _CIFAR, recipe, metrics=_BOTH)
+    table, mnist = TRACKING[name.replace("-", "_")], name.startswith("mnist")
+    settings = Settings(
+        table if mnist or not small else _halved(table),
+        _MNIST if mnist else _FEW if small else _CIFAR,
+        Epochs(_RATES[name], epochs=15 if mnist else 30),
+        metrics=_MAPS,
+        deep=20,
+        aligned=None if "unpadded" in name else 20,
+    )
+    return replace(settings, by_class=_MAPS["logits"]) if name == "mnist-k5" else settings
 
 
 def _swept() -> dict[str, Settings]:
@@ -338,7 +359,7 @@ def _swept() -> dict[str, Settings]:
     return {
         f"{name}-{rate}": replace(
             each, recipe=replace(each.recipe, learning_rate=rate),
-            metrics=None, deep=None, by_class=None,
+            metrics=None, deep=None, aligned=None, by_class=None,
         )
         for name, each in settings.items()
         for rate in (*_SWEPT, *_BEYOND.get(name, ()))
@@ -365,7 +386,9 @@ def _controls() -> dict[str, Settings]:
     """
     few = replace(_MNIST, per_class=200)
     fair = {
-        name: replace(_network(name, True), images=few, metrics=("cosine",), by_class=None)
+        name: replace(
+            _network(name, True), images=few, metrics=_FEW_MAPS, aligned=None, by_class=None
+        )
         for name in _RATES
         if name.startswith("mnist")
     }
@@ -393,7 +416,7 @@ SMOKE = Profile(
         name: Settings(
             each, Images("digits", train=300, validation=60, per_class=2),
             Epochs(0.01, epochs=2, batch_size=32, least=0.0), border=7, shifts=2, deep=1,
-            metrics=_BOTH, by_class=(*_BOTH, "accuracy"), anywhere=name == "anywhere",
+            metrics=_MAPS, aligned=1, by_class=_MAPS["logits"], anywhere=name == "anywhere",
         )
         for name, each in {
             "padded": _TINY,

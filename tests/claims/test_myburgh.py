@@ -151,6 +151,7 @@ def test_both_metrics_go_with_the_accuracy_in_every_class(cosine, euclidean, ver
 def test_the_least_accurate_network_decides_whether_all_are_as_printed(tests, verdict):
     table = measured(metric="accuracy")
     table["training"] = [{"test": tests[networks("mnist").index(name)]} for name in table.condition]
+    table.loc[table.place != "pooling 3", "training"] = None  # only the first row of a run has it
     found, words = judged(myburgh.M11, table)
     assert found == verdict and words.endswith("the paper's least 99.19 %")
 

@@ -90,9 +90,9 @@ def test_a_file_has_its_runs_name_and_everything_in_it(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644 and path.read_bytes().endswith(b"}\n")
 
 
-def test_a_list_of_numbers_takes_one_line(tmp_path):
+def test_a_list_of_numbers_takes_one_line_without_spaces(tmp_path):
     path = save(RUN, [{"map": np.arange(4.0).reshape(2, 2)}], origin(), tmp_path)
-    assert "[ 0.0, 1.0 ]" in path.read_text() and "[ 2.0, 3.0 ]" in path.read_text()
+    assert "[0.0,1.0]" in path.read_text() and "[2.0,3.0]" in path.read_text()
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)

@@ -41,10 +41,10 @@ def test_the_runs_that_are_planned():
 def test_settings_change_only_where_it_is_meant():
     # A changed setting makes stored results stale: whoever changes one, changes this line as well.
     assert {p: fingerprint(next(STUDY.runs(p))[1]) for p in STUDY.profiles} == {
-        "smoke": "c04c673724e2",
-        "bench": "0e2997c8094a",
+        "smoke": "303a4e9ddf96",
+        "bench": "aaf10c360552",
         "sweep": "0de0727c26bf",
-        "paper": "0e2997c8094a",
+        "paper": "aaf10c360552",
     }
 
 
@@ -63,8 +63,9 @@ def test_a_control_changes_one_thing():
     conditions = BENCH.conditions
     base = conditions["mnist-k3"]
     base = replace(
-        base, images=replace(base.images, per_class=200), metrics=("cosine",), by_class=None
-    )
+        base, images=replace(base.images, per_class=200), aligned=None,
+        metrics={"pooling 3": ("cosine",), "logits": ("cosine", "accuracy")},
+    )  # fmt: skip
     field = conditions["equal-field-mnist-k3"]
     assert replace(field, network=base.network) == base
     assert field.network.receptive_field == conditions["mnist-k5"].network.receptive_field == 36
@@ -184,10 +185,11 @@ def test_all_is_checked_before_it_is_kept(rows):
         (lambda rows: [replace(rows[0], map=None), *rows[1:]], "a map of pooling 3, found none"),
         (lambda rows: [replace(rows[0], radial=None), *rows[1:]], "a curve of pooling 3"),
         (lambda rows: [replace(rows[0], radial=rows[0].radial[:, 1:]), *rows[1:]], "radial of"),
+        (lambda rows: [replace(rows[0], training=None), *rows[1:]], "training in the first row"),
         (lambda rows: [replace(rows[0], map=rows[0].map + 1), *rows[1:]], "cosine from -1 to 1"),
         (lambda rows: [replace(rows[0], map=rows[0].map * np.nan), *rows[1:]], "cosine from -1"),
         (
-            lambda rows: [rows[0], replace(rows[1], map=rows[1].map - 1), *rows[2:]],
+            lambda rows: [*rows[:2], replace(rows[2], map=rows[2].map - 1), *rows[3:]],
             "euclidean from",
         ),
     ],
@@ -214,7 +216,7 @@ def test_each_network_has_the_best_rate_of_its_sweep():
 
 
 def test_a_sweep_measures_nothing_but_the_accuracy(monkeypatch):
-    settings = replace(SETTINGS, metrics=None, deep=None, by_class=None)
+    settings = replace(SETTINGS, metrics=None, deep=None, aligned=None)
     (row,) = compute(settings, 0)
     kernel_size.check(settings, [row])
     assert (row.place, row.metric, row.map, row.radial) == ("logits", "accuracy", None, None)
@@ -235,7 +237,7 @@ def test_a_sweep_measures_nothing_but_the_accuracy(monkeypatch):
     ],
 )
 def test_a_network_fails_that_did_not_learn_what_it_was_to_learn(recipe, failed):
-    settings = replace(SETTINGS, recipe=recipe, metrics=None, deep=None, by_class=None)
+    settings = replace(SETTINGS, recipe=recipe, metrics=None, deep=None, aligned=None)
     assert compute(settings, 0)[0].failed is failed
 
 
