@@ -199,7 +199,7 @@ def fit(
             else:
                 batch = [placement.draw(x, drawn, generator)]
             batch.append(labels[index.to(device)])
-            stop.seen(*_step(forward, optimiser, items, batch, chunk, recipe.precision))
+            stop.seen(*step(forward, optimiser, items, batch, chunk, recipe.precision))
             progress.update()
             if stop.steps % 10 == 0:
                 speed = stop.steps * recipe.batch_size / (time.perf_counter() - began)
@@ -251,7 +251,7 @@ def _unsettled(
     ]
 
 
-def _step(
+def step(
     forward: Callable[..., Any],
     optimiser: torch.optim.Optimizer,
     items: ItemSet,
@@ -259,7 +259,22 @@ def _step(
     chunk: int,
     precision: str,
 ) -> tuple[float, float]:
-    """A step of the optimiser on a batch, inputs and labels; its mean loss and accuracy."""
+    """A step of the optimiser on a batch, chunk by chunk.
+
+    Args:
+        forward: from inputs to logits.
+        optimiser: of its parameters.
+        items: whose classes the logits are for.
+        batch: inputs, and the labels last.
+        chunk: so many at once.
+        precision: see ``Recipe``.
+
+    Returns:
+        Mean loss and accuracy of the batch.
+
+    Raises:
+        ValueError: see ``logits_of``.
+    """
     seen = []
     for *inputs, labels in zip(*(each.split(chunk) for each in batch), strict=True):
         with autocast(labels.device, precision):

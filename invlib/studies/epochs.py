@@ -1,18 +1,19 @@
 """Training by epochs, chosen on validation accuracy, as Myburgh et al. 2020 train (sec. 3.3)."""
 
+import math
 import time
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
 
 from invlib.data.canvas import Placement
 from invlib.data.items import ItemSet
 from invlib.devices import chunk_size, device_of, evaluating
 from invlib.progress import bar
 from invlib.runs.checks import Fraction
+from invlib.training import step
 
 
 @dataclass(frozen=True)
@@ -106,24 +107,17 @@ def fit_epochs(
     with bar(total=recipe.epochs * steps, desc=f"fit {items.name}", unit="step") as progress:
         while not outcome and epoch < recipe.epochs:
             order = torch.randperm(len(items), generator=generator)
-            for step, index in enumerate(order.split(recipe.batch_size)[:steps], 1):
+            for count, index in enumerate(order.split(recipe.batch_size)[:steps], 1):
                 model.train()
                 x = placement.draw(images[index.to(device)], items.labels[index], generator)
-                loss = torch.zeros((), device=device)
-                for some, answers in zip(
-                    x.split(chunk), labels[index.to(device)].split(chunk), strict=True
-                ):
-                    part = cross_entropy(model(some), answers, reduction="sum") / len(index)
-                    part.backward()
-                    loss += part.detach()
-                optimiser.step()
+                batch = x, labels[index.to(device)]
+                loss, _ = step(model, optimiser, items, batch, chunk, "float32")
                 schedule.step()
-                optimiser.zero_grad(set_to_none=True)
-                done = epoch + step / steps
+                done = epoch + count / steps
                 progress.update()
-                if step not in checks:
+                if count not in checks:
                     continue
-                if not loss.isfinite():
+                if not math.isfinite(loss):
                     outcome = "diverged"
                     break
                 known, fitted = (

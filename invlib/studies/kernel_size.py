@@ -437,25 +437,27 @@ PAPER = Profile(
     needs="a data-centre GPU, and the whole of CIFAR-10",
 )
 
-_KERNELS = {5: 0, 4: 1, 3: 2}
-LOOKS = {
-    f"{before}{name}": Look(f"{words}k = {kernel}{', unpadded' * unpadded}", colour, hatch)
-    for before, words, hatch in (
-        ("", "", ""),
-        ("equal-accuracy-", "equal accuracy, ", "//"),
-        ("equal-weights-", "equal weights, ", "\\\\"),
-        ("equal-field-", "two convolutions, ", ".."),
-        ("published-", "as printed, ", "xx"),
-        ("anywhere-", "trained anywhere, ", "++"),
-        ("untrained-", "untrained, ", "oo"),
-    )
-    for kernel, colour in _KERNELS.items()
-    for unpadded in (False, True)
-    for name in (
-        f"mnist-k{kernel}{'-unpadded' * unpadded}",
-        f"cifar10-k{kernel}{'-unpadded' * unpadded}",
-    )
+_COLOURS = {"k5": 0, "k4": 1, "k3": 2}
+_CHANGED = {
+    "equal-accuracy": ("equal accuracy, ", "//"),
+    "equal-weights": ("equal weights, ", "\\\\"),
+    "equal-field": ("two convolutions, ", ".."),
+    "published": ("as printed, ", "xx"),
+    "anywhere": ("trained anywhere, ", "++"),
+    "untrained": ("untrained, ", "oo"),
 }
+
+
+def _look(condition: str) -> Look:
+    """By kernel, and by what was changed."""
+    before, data, network = condition.rpartition("mnist-" if "mnist" in condition else "cifar10-")
+    words, hatch = _CHANGED.get(before.rstrip("-"), ("", ""))
+    kernel = network[:2]
+    unpadded = ", unpadded" * network.endswith("unpadded")
+    return Look(f"{words}k = {kernel[1]}{unpadded}", _COLOURS[kernel], hatch)
+
+
+LOOKS = {name: _look(name) for name in BENCH.conditions}
 
 STUDY = Study(
     "kernel_size",
