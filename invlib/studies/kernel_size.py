@@ -321,7 +321,7 @@ def _halved(table: TrackingTable) -> TrackingTable:
 
 _RATES = {
     "mnist-k5": 0.003, "mnist-k4": 0.002, "mnist-k3": 0.002,
-    "mnist-k5-unpadded": 0.001, "mnist-k4-unpadded": 0.001, "mnist-k3-unpadded": 0.001,
+    "mnist-k5-unpadded": 0.002, "mnist-k4-unpadded": 0.002, "mnist-k3-unpadded": 0.002,
     "cifar10-k5": 0.001, "cifar10-k4": 0.001, "cifar10-k3": 0.001,
     "cifar10-k5-unpadded": 0.001, "cifar10-k4-unpadded": 0.001, "cifar10-k3-unpadded": 0.001,
 }  # fmt: skip
