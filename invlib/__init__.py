@@ -12,7 +12,9 @@ from invlib.data.items import ItemSet
 from invlib.data.sets import load
 from invlib.measure.accuracy import accuracy_map
 from invlib.measure.cosine import cosine_by_displacement
+from invlib.measure.equivariance import equivariance_error, invariance_error
 from invlib.measure.maps import compare
+from invlib.measure.receptive_field import receptive_field
 from invlib.measure.sensitivity import sensitivity_map
 from invlib.measure.statistics import normalised_accuracy
 from invlib.training import Recipe, fit
@@ -25,9 +27,12 @@ __all__ = [
     "accuracy_map",
     "compare",
     "cosine_by_displacement",
+    "equivariance_error",
     "fit",
+    "invariance_error",
     "load",
     "normalised_accuracy",
+    "receptive_field",
     "sensitivity_map",
 ]
 

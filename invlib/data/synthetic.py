@@ -137,3 +137,29 @@ def frozen(array: NDArray) -> NDArray:
     # A caller that wrote into a cached array would change every later caller's images.
     array.flags.writeable = False
     return array
+
+
+_ROOK = """
+###..###..###
+###..###..###
+###..###..###
+#############
+.###########.
+..#########..
+...#######...
+...#######...
+...#######...
+...#######...
+...#######...
+..#########..
+.###########.
+#############
+#############
+#############
+"""
+
+
+def rook() -> NDArray[np.uint8]:
+    """A chess piece, white on black: uint8 (1, 1, 16, 13), the size of Kayhan & van Gemert's."""
+    rows = [[255 * (cell == "#") for cell in line] for line in _ROOK.split()]
+    return np.array(rows, np.uint8)[None, None]

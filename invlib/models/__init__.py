@@ -2,6 +2,7 @@
 
 from invlib.models.heads import head_name, replace_head
 from invlib.models.initialisation import TORCHVISION, Initialisation, initialise
+from invlib.models.small import PADDINGS, small
 from invlib.models.squeezenet import squeezenet
 from invlib.models.tracking import TRACKING, TrackingTable, tracking
 from invlib.models.vgg import VGG, VGGS, VGGTable, vgg

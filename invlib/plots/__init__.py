@@ -3,6 +3,8 @@
 from invlib.plots.accuracy import bars, columns, distance, heatmaps
 from invlib.plots.amounts import areas, coverage, diversity
 from invlib.plots.axes import looks
+from invlib.plots.borders import by_border, by_filter, by_images, by_padding
+from invlib.plots.demonstrations import lines, pictures
 from invlib.plots.inputs import augmentations, stimuli
 from invlib.plots.inside import cosines, losses
 from invlib.plots.radial import (

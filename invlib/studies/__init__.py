@@ -6,7 +6,7 @@ from invlib.runs import Study, StudyError
 
 STUDIES = (
     "imagenet", "fully_translated", "diversity", "sanity_check", "kernel_size", "dimensions",
-    "shortcuts",
+    "rook", "borders", "quadrant", "data_efficiency", "shortcuts",
 )  # fmt: skip
 """The studies by name; each is a module of this package with a ``STUDY``."""
 

@@ -1,0 +1,190 @@
+"""The pass rules on borders on made-up measurements, at and beside their thresholds."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from invlib.claims import DIRECTION, FAILS, HOLDS, kayhan
+
+
+def judged(claim, study, rows):
+    return claim.judge({study: pd.DataFrame(rows)})
+
+
+def rook(condition, seed=0, border=0, apart=0.1, accuracy=1.0, dead=False, pixel=None, cells=0):
+    once = {"accuracy": accuracy, "dead": dead, "pixel": pixel, "cells": cells}
+    if border:
+        once = dict.fromkeys(once)
+    return {"condition": condition, "seed": seed, "border": border, "apart": apart} | once
+
+
+@pytest.mark.parametrize(("right", "verdict"), [(5, HOLDS), (4, HOLDS), (3, FAILS)])
+def test_four_of_five_seeds_tell_the_corners_apart(right, verdict):
+    rows = [
+        rook("same", seed, accuracy=1.0 if seed < right else 0.5, dead=seed >= right)
+        for seed in range(5)
+    ]
+    found, words = judged(kayhan.K1, "rook", rows)
+    assert found == verdict
+    assert words.startswith(f"{right} of 5 seeds") and f"in {5 - right} the filter" in words
+
+
+@pytest.mark.parametrize(
+    ("apart", "accuracy", "verdict"), [(0, 0.5, HOLDS), (0.005, 0.5, FAILS), (0, 1.0, FAILS)]
+)
+def test_full_convolution_cannot(apart, accuracy, verdict):
+    rows = [rook("full", s, apart=0, accuracy=0.5) for s in range(4)]
+    rows += [rook("full", 4, apart=apart, accuracy=accuracy)]
+    assert judged(kayhan.K2, "rook", rows)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        (None, HOLDS),
+        (("valid", 4, 0.001), FAILS),
+        (("valid", 3, 0.0), FAILS),
+        (("same", 2, 0.001), FAILS),
+        (("same", 1, 0.0), FAILS),
+        (("full", 0, 0.001), FAILS),
+    ],
+)
+def test_nothing_is_told_from_a_filters_reach_on(changed, verdict):
+    reach = {"valid": 4, "same": 2, "full": 0}
+    rows = [
+        rook(name, border=border, apart=0.2 * (border < by))
+        for name, by in reach.items()
+        for border in range(5)
+    ]
+    for row in rows:
+        if changed and (row["condition"], row["border"]) == changed[:2]:
+            row["apart"] = changed[2]
+    assert judged(kayhan.K3, "rook", rows)[0] == verdict
+
+
+@pytest.mark.parametrize(("full", "verdict"), [([1.0, 1.0], HOLDS), ([0.0, 1.0], FAILS)])
+def test_one_bright_pixel(full, verdict):
+    rows = [
+        rook("valid", pixel=[0.0, 1.0], cells=-2),
+        rook("same", pixel=[0.0, 1.0], cells=0),
+        rook("full", pixel=full, cells=2),
+    ]
+    found, words = judged(kayhan.K4, "rook", rows)
+    assert found == verdict and words.startswith("valid 0 and 1, map -2 cells; same 0 and 1")
+
+
+def boxes(**accuracies):
+    """Padding -> accuracy on similar and dissimilar pictures; the published split has others."""
+    return [
+        {"condition": name, "seed": seed, "split": split, "set": which,
+         "accuracy": value if split == "apart" else 0.123}
+        for name, both in accuracies.items()
+        for which, value in zip(("similar", "dissimilar"), both, strict=True)
+        for seed in range(5)
+        for split in ("apart", "published")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("valid", "same", "verdict"),
+    [
+        ((0.95, 0.30), (1.0, 0.0), HOLDS),
+        ((0.94, 0.30), (1.0, 0.0), DIRECTION),
+        ((0.95, 0.31), (1.0, 0.0), DIRECTION),
+        ((0.95, 0.30), (1.0, 0.5), FAILS),
+    ],
+)
+def test_networks_take_the_place(valid, same, verdict):
+    assert judged(kayhan.K5, "borders", boxes(valid=valid, same=same))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("full", "verdict"), [((0.9, 0.871), HOLDS), ((0.9, 0.86), FAILS), ((0.86, 0.9), FAILS)]
+)
+def test_networks_that_cannot_do_not(full, verdict):
+    assert judged(kayhan.K6, "borders", boxes(full=full, circular=(0.7, 0.7)))[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict"),
+    [
+        ((0.9, 0.7, 0.1, 0.0), HOLDS),
+        ((0.7, 0.9, 0.1, 0.0), DIRECTION),
+        ((0.9, 0.7, 0.0, 0.1), DIRECTION),
+        ((0.9, 0.1, 0.1, 0.0), FAILS),
+    ],
+)
+def test_the_order_on_places_never_seen(found, verdict):
+    names = ("full", "circular", "same", "valid")
+    rows = boxes(**{name: (1.0, value) for name, value in zip(names, found, strict=True)})
+    assert judged(kayhan.K7, "borders", rows)[0] == verdict
+
+
+def places(**given):
+    return [
+        {"condition": name, "seed": seed, "border": border, "accuracy": value, "field": field}
+        for name, (field, by_border) in given.items()
+        for border, value in by_border.items()
+        for seed in range(3)
+    ]
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.91, HOLDS), (0.9, FAILS)])
+def test_a_pretrained_network_far_from_the_border(value, verdict):
+    rows = places(squeezenet=(207, {32: 1.0, 64: value, 128: 0.5}))
+    assert judged(kayhan.K8, "quadrant", rows)[0] == verdict
+
+
+@pytest.mark.parametrize(
+    ("bag", "verdict"),
+    [
+        ({16: 1.0, 32: 0.549, 64: 0.451}, HOLDS),
+        ({16: 1.0, 32: 0.56, 64: 0.5}, FAILS),
+        ({16: 1.0, 32: 0.5, 64: 0.44}, FAILS),
+    ],
+)
+def test_nothing_is_left_beyond_the_receptive_field(bag, verdict):
+    # With a border of 32 a cell of 33 pixels sees no image and padding at once.
+    rows = places(bag=(33, bag), resnet=(435, {16: 1.0, 32: 1.0, 64: 0.9}))
+    found, words = judged(kayhan.K9, "quadrant", rows)
+    assert found == verdict
+    assert "bag sees 33 px" in words and "from 32 px" in words
+    assert "resnet sees 435 px, more than 64: not measured" in words
+
+
+def small_sets(gains):
+    return [
+        {"condition": f"mnist-{padding}-{size}", "seed": seed, "failed": False,
+         "test": 0.8 + (padding == "full") * (gain + 0.001 * (seed - 2))}
+        for size, gain in gains.items()
+        for padding in ("same", "full")
+        for seed in range(5)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({50: 0.05, 100: 0.02, 250: 0.01, 1000: 0.0}, HOLDS),
+        ({50: 0.05, 100: -0.01, 250: 0.01, 1000: 0.0}, DIRECTION),
+        ({50: 0.01, 100: 0.01, 250: 0.01, 1000: 0.02}, DIRECTION),
+        ({50: -0.01, 100: 0.01, 250: 0.01, 1000: 0.02}, FAILS),
+    ],
+)
+def test_full_convolution_is_better_the_fewer_the_images(gains, verdict):
+    found, words = judged(kayhan.K10, "data_efficiency", small_sets(gains))
+    assert found == verdict
+    assert words.startswith(f"full less same, 50: {100 * gains[50]:.1f} points [")
+
+
+def test_differences_are_of_the_same_seed_and_size():
+    found = kayhan.differences(pd.DataFrame(small_sets({50: 0.05, 1000: -0.02})))
+    assert list(found) == [50, 1000] and len(found) == 5
+    assert np.allclose(found[50], 0.05 + 0.001 * (np.arange(5) - 2))
+    assert np.allclose(found[1000], -0.02 + 0.001 * (np.arange(5) - 2))
+
+
+def test_accuracies_are_means_over_seeds():
+    rows = pd.DataFrame(boxes(full=(0.9, 0.8)))
+    found = kayhan.accuracies(rows[rows.split == "apart"])
+    assert found.loc["full"].to_dict() == pytest.approx({"similar": 0.9, "dissimilar": 0.8})
