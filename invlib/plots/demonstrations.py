@@ -20,7 +20,7 @@ def pictures(rows: Mapping[str, Mapping[str, Any]], scale: str = "each") -> Figu
     Args:
         rows: words beside a row -> words above a picture -> its array or tensor; of more axes than
             two the first of those in front is drawn (one image, one channel), a vector as one line
-            of cells.
+            of cells; uint8 (height, width, 3) is drawn in its colours.
         scale: black and white are the least and largest value of ``"each"`` picture, or of the
             ``"row"``; 0 and 1 at least where all values are equal.
 
@@ -53,7 +53,10 @@ def pictures(rows: Mapping[str, Mapping[str, Any]], scale: str = "each") -> Figu
 
 
 def _picture(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
+    array = np.asarray(values)
+    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3:
+        return array
+    array = array.astype(np.float64)
     while array.ndim > 2 and len(array):
         array = array[0]
     if array.ndim == 2:

@@ -34,6 +34,10 @@ def test_pictures_on_the_scale_that_was_asked_for():
 def test_of_more_axes_the_first_is_drawn_and_a_vector_is_a_line():
     maps = torch.arange(24.0).view(2, 3, 2, 2)
     figure = plots.pictures({"x": {"maps": maps, "vector": [1, 2, 3]}, "y": {"one": maps[1]}})
+    boxes = np.zeros((2, 2, 3), np.uint8)
+    boxes[0, 0, 1] = 255
+    coloured = plots.pictures({"": {"boxes": boxes}}).axes[0].images[0]
+    assert np.array_equal(coloured.get_array(), boxes)
     first, vector, one, empty = figure.axes
     assert np.array_equal(first.images[0].get_array(), [[0, 1], [2, 3]])
     assert vector.images[0].get_array().shape == (1, 3)
