@@ -5,6 +5,7 @@ from itertools import product
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -72,12 +73,13 @@ def equivariance_error(
             cells = start + stride * torch.arange(apart.shape[dim], device=apart.device)
             pixels, by = images.shape[2 + dim], shift[dim]
             # Where the cell's pixels were before the shift, and those of the cell it is held to.
-            clear = torch.ones_like(cells, dtype=torch.bool)
+            source = torch.arange(len(cells), device=cells.device) - move[dim]
+            clear = (source >= 0) & (source < len(cells))
             for first in (cells, cells - by, cells - stride * move[dim]):
                 clear &= (first >= 0) & (first + size <= pixels)
             inside &= clear[:, None] if dim == 0 else clear
         errors.append(EquivarianceError(_largest(apart[inside]), _largest(apart[~inside])))
-    return min(errors, key=lambda each: (_known(each.inside), _known(each.border)))
+    return min(errors, key=lambda each: np.nan_to_num([each.inside, each.border]).tolist())
 
 
 def invariance_error(module: nn.Module, images: Tensor | NDArray[Any], shift: int | Pair) -> float:
@@ -118,7 +120,3 @@ def _shift(images: Tensor, shift: Any) -> Pair:
 
 def _largest(values: Tensor) -> float:
     return float(values.max()) if len(values) else float("nan")
-
-
-def _known(value: float) -> float:
-    return value if value == value else 0.0

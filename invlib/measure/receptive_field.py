@@ -33,8 +33,9 @@ class ReceptiveField:
 def receptive_field(module: nn.Module, images: Tensor | NDArray[Any]) -> ReceptiveField:
     """The receptive field of a module by the change of pixels, whatever its weights.
 
-    Rows of pixels become NaN, which no layer of a network loses on its way: what becomes NaN saw
-    them. The cell in the middle and those beside it are looked at, in double precision.
+    Rows of pixels become NaN, which the layers of torch hand on: what becomes NaN saw them. The
+    cell in the middle, those beside it and those a quarter from the edge are looked at, in double
+    precision.
 
     Args:
         module: from images to feature maps (n, channels, rows, columns).
@@ -42,8 +43,8 @@ def receptive_field(module: nn.Module, images: Tensor | NDArray[Any]) -> Recepti
 
     Raises:
         ValueError: for a module without feature maps, or with less than three cells a side; for
-            images too small for what the middle cell sees; for cells that are no whole number of
-            pixels apart, or not the same number everywhere.
+            images too small for what cells in the middle see; for cells that are no whole number
+            of pixels apart, or not the same number everywhere.
         TypeError: for images that are neither a tensor nor an array.
     """
     blank = torch.zeros_like(images_for(module, images)[:1], dtype=torch.float64, device="cpu")
@@ -72,25 +73,26 @@ def _axis(probe: nn.Module, blank: Tensor, dim: int) -> tuple[int, int, int]:
         found: list[bool] = maps_of(probe, image).isnan().sum(dim=kept).bool().tolist()
         return found
 
-    middle = cells // 2
-    starts = [
-        bisect_left(range(pixels), True, key=lambda row: seen(0, row + 1)[cell])
-        for cell in (middle - 1, middle, middle + 1)
-    ]
+    middle, others = cells // 2, (cells // 4, 3 * cells // 4)
+    starts = {
+        cell: bisect_left(range(pixels), True, key=lambda row: seen(0, row + 1)[cell])
+        for cell in {middle - 1, middle, middle + 1, *others}
+    }
     end = bisect_left(range(pixels), True, key=lambda row: not seen(row, pixels)[middle])
-    if starts[1] == 0 or end == pixels:
+    if starts[middle] == 0 or starts[middle - 1] == 0 or end == pixels:
         raise ValueError(
             f"a cell in the middle of {_name(probe)} sees up to the edge of images of {pixels} px: "
             "give larger ones"
         )
-    strides = {starts[1] - starts[0], starts[2] - starts[1]}
-    if len(strides) > 1 or 0 in strides:
+    stride = starts[middle + 1] - starts[middle]
+    start = starts[middle] - middle * stride
+    # Near the edge a cell sees what is left of its pixels.
+    if stride == 0 or any(at != max(0, start + stride * cell) for cell, at in starts.items()):
         raise ValueError(
-            f"expected cells of {_name(probe)} a whole number of pixels apart, found {pixels} px "
-            f"to {cells} cells, of which three in the middle start at {starts}"
+            f"expected cells of {_name(probe)} the same whole number of pixels apart, found "
+            f"{pixels} px to {cells} cells, of which cell: first pixel is {starts}"
         )
-    stride = strides.pop()
-    return end - starts[1], stride, starts[1] - middle * stride
+    return end - starts[middle], stride, start
 
 
 def maps_of(module: nn.Module, images: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from torch import nn
 from invlib.devices import seeded
 
 PADDINGS = ("valid", "same", "full", "circular", "reflect")
-"""None; zeros that keep the size of the map; zeros in which a kernel reaches every pixel with every
-weight; what is on the other side of the map; its mirror image."""
+"""None; zeros that keep the size of the map; zeros in which, at stride 1, a kernel reaches every
+pixel with every weight; what is on the other side of the map; its mirror image."""
 
 
 def small(

@@ -49,7 +49,7 @@ def by_border(table: pd.DataFrame) -> Figure:
     """Accuracy of telling the place against the border, and where each receptive field ends.
 
     Marks are means over the networks, dots each network; the dashed lines of the same colour are
-    the receptive fields.
+    the receptive fields, where one is within the figure.
 
     Paper: Kayhan & van Gemert 2020, Fig. 4.
 
@@ -66,12 +66,12 @@ def by_border(table: pd.DataFrame) -> Figure:
         values = [100 * own[own.border == each].accuracy for each in borders]
         draw_means(
             ax, [x + 0.04 * i for x in range(len(borders))], values, colour, mfc="none", lw=1.4,
-            marker="os^D"[i % 4], ms=5, label=look.label,
+            marker="os^D"[i % 4], ms=5, label=f"{look.label}, sees {own.field.iloc[0]} px",
         )  # fmt: skip
-        # Between the borders that are there, as far as its number lies.
-        ax.axvline(
-            np.interp(own.field.iloc[0], borders, range(len(borders))), color=colour, ls="--", lw=1
-        )
+        field = int(own.field.iloc[0])
+        if field <= borders[-1]:  # between two borders, as far as its number lies
+            at = np.interp(field, borders, range(len(borders)))
+            ax.axvline(at, color=colour, ls="--", lw=1)
     ax.set_xticks(range(len(borders)), [str(each) for each in borders])
     _chance(ax)
     ax.set_xlabel("border (px); dashed: receptive field")

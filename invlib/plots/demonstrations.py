@@ -8,7 +8,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from invlib.measure.drawing import new_axes
 from invlib.plots.axes import MARKERS, PALETTE
@@ -22,7 +21,7 @@ def pictures(rows: Mapping[str, Mapping[str, Any]], scale: str = "each") -> Figu
             two the first of those in front is drawn (one image, one channel), a vector as one line
             of cells; uint8 (height, width, 3) is drawn in its colours.
         scale: black and white are the least and largest value of ``"each"`` picture, or of the
-            ``"row"``; 0 and 1 at least where all values are equal.
+            ``"row"``, in which black is 0 at most; 0 and 1 where all values of a picture are equal.
 
     Raises:
         ValueError: for what is neither a vector nor a picture, or another scale.
@@ -37,7 +36,7 @@ def pictures(rows: Mapping[str, Mapping[str, Any]], scale: str = "each") -> Figu
     plt.close(figure)
     for line, (words, row) in zip(axes, rows.items(), strict=True):
         arrays = {name: _picture(name, values) for name, values in row.items()}
-        every = np.concatenate([each.ravel() for each in arrays.values()])
+        every = np.concatenate([[0], *(each.ravel() for each in arrays.values())])
         for ax in line[len(arrays) :]:
             ax.axis("off")
         for ax, (name, values) in zip(line, arrays.items(), strict=False):
@@ -82,7 +81,7 @@ def lines(
     for (words, values), colour, marker in drawn:
         ax.plot(x, values, color=colour, marker=marker, ms=4.5, mfc="none", label=words)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xticks(x)
     sns.despine(ax=ax)
     if len(curves) > 1:
         figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)

@@ -77,10 +77,10 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     # Seeds of different runs and sets are apart.
     first, held = 10 * seed, settings.held
     known = red_green(settings.train, first)
-    published = {"similar": known.take(torch.arange(held))}
-    published["dissimilar"] = red_green(settings.train, first, swapped=True).take(
-        torch.arange(held)
-    )
+    published = {
+        name: red_green(settings.train, first, name == "dissimilar").take(torch.arange(held))
+        for name in SETS
+    }
     chooses = {"apart": red_green(held, first + 1), "published": published["similar"]}
     tests = {
         "apart": {name: red_green(held, first + 2, swapped=name == "dissimilar") for name in SETS},
@@ -148,12 +148,11 @@ def check(settings: Settings, rows: Sequence[Measurement]) -> None:
         raise ValueError(f"expected networks of epochs 1 to {settings.epochs}")
 
 
-_PADDINGS = ("valid", "same", "full", "circular")
 LOOKS = {
-    name: Look(words, colour)
-    for colour, (name, words) in enumerate(
-        {"valid": "valid", "same": "same (zeros)", "full": "full", "circular": "circular"}.items()
-    )
+    "valid": Look("valid", 0),
+    "same": Look("same (zeros)", 1),
+    "full": Look("full", 2),
+    "circular": Look("circular", 3),
 }
 
 STUDY = Study(
@@ -161,9 +160,9 @@ STUDY = Study(
     "Kayhan & van Gemert 2020, sec. 4.2",
     {
         "smoke": Profile(
-            {name: Settings(name, train=40, held=20, epochs=2, batch_size=20) for name in _PADDINGS}
+            {name: Settings(name, train=40, held=20, epochs=2, batch_size=20) for name in LOOKS}
         ),
-        "bench": Profile({name: Settings(name) for name in _PADDINGS}, seeds=10),
+        "bench": Profile({name: Settings(name) for name in LOOKS}, seeds=10),
     },
     Measurement,
     compute,

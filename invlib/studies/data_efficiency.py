@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from invlib.data.canvas import Canvas
-from invlib.data.items import DataError, ItemSet
+from invlib.data.items import ItemSet
 from invlib.data.sets import load
 from invlib.measure.accuracy import accuracy_map
 from invlib.models import small
@@ -41,14 +41,12 @@ class Measurement:
     """One trained network.
 
     Attributes:
-        train: accuracy on what it was trained on, a fraction.
+        train: accuracy on what it was trained on, a fraction, mean over the classes.
         test: on the test images.
-        failed: it did not learn what it was trained on: less than 90 %.
     """
 
     train: Fraction
     test: Fraction
-    failed: bool
 
 
 def compute(settings: Settings, seed: int) -> list[Measurement]:
@@ -57,13 +55,10 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     Raises:
         DataError: when the set is missing, damaged or too small.
     """
-    whole, test = (load(settings.images, split) for split in ("train", "test"))
-    if min(torch.bincount(whole.labels)) < settings.per_class:
-        raise DataError(
-            f"{whole.name}: {settings.per_class} images of each class are asked for, found "
-            f"{min(torch.bincount(whole.labels))}"
-        )
-    items = whole.first(settings.per_class)
+    items, test = (
+        load(settings.images, "train").first(settings.per_class),
+        load(settings.images, "test"),
+    )
     channels, *size = items.images.shape[1:]
     canvas = Canvas((size[0], size[1]), (size[0], size[1]))
     model = small((channels, 32, 32, 64, 64), len(items.classes), settings.padding, seed=seed)
@@ -73,8 +68,7 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
     def accuracy(shown: ItemSet) -> float:
         return float(accuracy_map(model, canvas, shown, (0,), (0,)).values[0, 0])
 
-    train = accuracy(items)
-    return [Measurement(train, accuracy(test), train < 0.9)]
+    return [Measurement(accuracy(items), accuracy(test))]
 
 
 _SETS, _SIZES = ("mnist", "cifar10"), (50, 100, 250, 1000)

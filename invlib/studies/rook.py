@@ -52,7 +52,8 @@ class Measurement:
         apart: share of random filters whose largest response is another for the two pictures,
             compared exactly.
         accuracy: of a network trained on the two; None with a border.
-        dead: after training the map is 0 for both, so that it could not learn on; likewise.
+        dead: the map is 0 for both pictures, so that nothing is learnt, before and after training;
+            likewise.
         pixel: the largest response to one bright pixel in either corner of a picture, of a filter
             of 3 x 3 with a single weight, 1 at the lower right; likewise.
         cells: a side of the map of these has so many more than the picture has pixels; likewise.
@@ -61,7 +62,7 @@ class Measurement:
     border: Count
     apart: Fraction
     accuracy: Fraction | None
-    dead: bool | None
+    dead: tuple[bool, bool] | None
     pixel: list[float] | None
     cells: int | None
 
@@ -78,7 +79,17 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
 
 
 def pictures(side: int = 32, border: int = 0) -> Tensor:
-    """The rook in the upper left and in the lower right corner: float32 (2, 1, height, width)."""
+    """The rook in the upper left and in the lower right corner: float32 (2, 1, height, width).
+
+    Args:
+        side: of the pictures in pixels.
+        border: black pixels around them.
+
+    Raises:
+        ValueError: for a border below 0.
+    """
+    if border < 0:
+        raise ValueError(f"expected a border from 0 px, found {border}")
     item = torch.from_numpy(rook())
     canvas = Canvas(side + 2 * border, item=(item.shape[2], item.shape[3]))
     row, column = canvas.last
@@ -104,10 +115,16 @@ def largest(settings: Settings, border: int, seed: int) -> tuple[Tensor, Tensor]
     return one, other
 
 
-def _trained(settings: Settings, seed: int) -> tuple[float, bool]:
-    """Accuracy after training on the two pictures, and whether the network died of it."""
+def _trained(settings: Settings, seed: int) -> tuple[float, tuple[bool, bool]]:
+    """Accuracy after training on the two pictures, and whether the network was dead or died."""
     x, labels = pictures(settings.side), torch.arange(2)
     model: nn.Module = small((1, 1), 2, settings.padding, (1,), settings.kernel, seed=seed)
+
+    def dead() -> bool:
+        with torch.inference_mode():
+            return not model.get_submodule("features")(x).any()
+
+    before = dead()
     optimiser = torch.optim.SGD(
         model.parameters(), settings.learning_rate, momentum=settings.momentum
     )
@@ -118,7 +135,7 @@ def _trained(settings: Settings, seed: int) -> tuple[float, bool]:
             optimiser.step()
     with torch.inference_mode():
         right = float((model(x).argmax(1) == labels).double().mean())
-        return right, not model.get_submodule("features")(x).any()
+    return right, (before, dead())
 
 
 def _pixel(settings: Settings) -> tuple[list[float], int]:
@@ -148,8 +165,12 @@ def check(settings: Settings, rows: Sequence[Measurement]) -> None:
             raise ValueError("expected training and pixels without border, and there alone")
 
 
-_PADDINGS = {"valid": "valid", "same": "same (zeros)", "full": "full"}
-_BENCH = {name: Settings(name) for name in _PADDINGS}
+LOOKS = {
+    "valid": Look("valid", 0),
+    "same": Look("same (zeros)", 1),
+    "full": Look("full", 2),
+}
+_BENCH = {name: Settings(name) for name in LOOKS}
 
 STUDY = Study(
     "rook",
@@ -160,6 +181,6 @@ STUDY = Study(
     },
     Measurement,
     compute,
-    {name: Look(words, colour) for colour, (name, words) in enumerate(_PADDINGS.items())},
+    LOOKS,
     check=check,
 )

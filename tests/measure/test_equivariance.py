@@ -62,6 +62,11 @@ def test_stride_2_is_equivariant_to_even_shifts_alone(layer):
     assert equivariance_error(layer, IMAGES, (2, 1)).inside > 0.1
 
 
+def test_a_cell_that_came_in_on_the_other_side_is_not_inside():
+    error = equivariance_error(nn.ZeroPad2d(-3), IMAGES, 1)  # it cuts three pixels off
+    assert error.inside == 0 and error.border > 0.1
+
+
 def test_between_two_cells_the_nearer_counts():
     # One bright pixel per window: a shift by 2 of 3 is nearer to one cell than to none.
     images = torch.zeros(1, 1, 24, 24)

@@ -100,8 +100,9 @@ def test_the_network_is_left_as_it_is():
             r"feature maps \(n, channels, rows, columns\) from Flatten, found \(1, 576\)",
         ),
         (nn.AdaptiveAvgPool2d(1), "at least 3 x 3 cells from AdaptiveAvgPool2d, found 1"),
-        (nn.AdaptiveAvgPool2d(7), "a whole number of pixels apart, found 24 px to 7 cells"),
-        (nn.Upsample(scale_factor=2), "a whole number of pixels apart, found 24 px to 48 cells"),
+        (nn.AdaptiveAvgPool2d(7), "whole number of pixels apart, found 24 px to 7 cells"),
+        (nn.AdaptiveAvgPool2d(11), "whole number of pixels apart, found 24 px to 11 cells"),
+        (nn.Upsample(scale_factor=2), "whole number of pixels apart, found 24 px to 48 cells"),
         (nn.Conv2d(1, 1, 31, padding=15), "sees up to the edge of images of 24 px"),
     ],
 )

@@ -89,9 +89,11 @@ def test_receptive_fields_stand_between_the_borders_they_lie_between():
         for border in (0, 16, 32)
     ]
     (ax,) = plots.by_border(table(rows)).axes
-    assert drawn(ax)["full"] == pytest.approx([100, 84, 68])
+    assert drawn(ax)["full, sees 24 px"] == pytest.approx([100, 84, 68])
     (field,) = [line for line in ax.lines if line.get_linestyle() == "--"]
     assert field.get_xdata()[0] == 1.5  # between 16 and 32
+    (ax,) = plots.by_border(table([row | {"field": 435} for row in rows])).axes
+    assert not [line for line in ax.lines if line.get_linestyle() == "--"]
 
 
 def test_filters_and_images_are_drawn_in_percent():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from invlib import receptive_field
 from invlib.data.items import DataError
 
 quadrant = importlib.import_module("invlib.studies.quadrant")
@@ -55,12 +56,18 @@ def test_beyond_the_receptive_field_both_places_give_the_same_features():
     assert far.field == 33 and far.apart < 1e-6
 
 
-def test_the_receptive_fields_of_the_networks():
-    from invlib import receptive_field
-
-    settings = BENCH["bag-random"]
+@pytest.mark.parametrize(("name", "field"), [("bag-random", 33), ("squeezenet-imagenet", 207)])
+def test_the_receptive_fields_of_the_networks(name, field):
+    settings = replace(BENCH[name], weights="random")
     network = quadrant._network(settings, 0)
-    assert receptive_field(network.features, quadrant._blank(settings)).size == (33, 33)
+    assert receptive_field(network.features, quadrant._blank(settings)).size == (field, field)
+
+
+def test_a_border_is_from_0_and_networks_are_known():
+    with pytest.raises(ValueError, match="a border from 0 px, found -1"):
+        quadrant._canvas(SMOKE["bag-random"], -1)
+    with pytest.raises(ValueError, match="unknown network 'vgg'"):
+        quadrant._network(replace(SMOKE["bag-random"], network="vgg"), 0)
 
 
 def test_the_readout_is_chosen_on_validation_and_judged_on_test():

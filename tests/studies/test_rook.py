@@ -62,7 +62,12 @@ def test_full_convolution_stays_at_chance_and_same_does_not():
     assert compute(replace(bench["same"], filters=1), 0)[0].accuracy == 1
     # A seed whose filter dies: it is counted.
     dead = compute(replace(bench["same"], filters=1), 1)[0]
-    assert (dead.accuracy, dead.dead) == (0.5, True)
+    assert (dead.accuracy, dead.dead) == (0.5, (False, True))
+
+
+def test_a_border_is_from_0():
+    with pytest.raises(ValueError, match="a border from 0 px, found -1"):
+        pictures(border=-1)
 
 
 def test_files_that_lack_something_do_not_count():
