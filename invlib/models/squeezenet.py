@@ -13,6 +13,7 @@ def squeezenet(
     seed: int = 0,
     size: int = 224,
     initialisation: Initialisation = TORCHVISION,
+    padding: str = "zeros",
 ) -> nn.Module:
     """torchvision's SqueezeNet 1.1 with fresh weights.
 
@@ -23,18 +24,25 @@ def squeezenet(
         seed: of the initialisation.
         size: side of the canvas in pixels; decides the width of the flat head.
         initialisation: how the weights are drawn.
+        padding: ``"zeros"`` are its own; ``"circular"``: what is on the other side of the map, so
+            that no convolution sees a border.
 
     Raises:
-        ValueError: for an unknown head.
+        ValueError: for an unknown head or padding.
     """
     import torchvision
 
     if head not in ("pooled", "flat"):
         raise ValueError(f"unknown head {head!r}; expected pooled or flat")
+    if padding not in ("zeros", "circular"):
+        raise ValueError(f"unknown padding {padding!r}; expected zeros or circular")
     with seeded(seed):
         model = torchvision.models.squeezenet1_1(num_classes=classes)
         # As in VGG: the same values and gradients on a quarter of the cells.
         model.features[1], model.features[2] = model.features[2], model.features[1]
+        for layer in model.modules():
+            if isinstance(layer, nn.Conv2d) and any(layer.padding):
+                layer.padding_mode = padding  # type: ignore[assignment]
         if head == "flat":
             with torch.no_grad():
                 cells = model.features(torch.zeros(1, 3, size, size)).flatten(1).shape[1]

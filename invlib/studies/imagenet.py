@@ -37,6 +37,7 @@ LOOKS = {
     "imagenet": Look("ImageNet", 2, "\\\\"),
     "vanilla-flat": Look("vanilla, flattened head", 5, "xx"),
     "imagenet-flat": Look("ImageNet, flattened head", 4, "++"),
+    "vanilla-circular": Look("vanilla, circular padding", 6, "//"),
     **SETS,
 }
 
@@ -102,6 +103,13 @@ SQUEEZENET = Profile(
     needs="the real sets in the data root, and SqueezeNet 1.1's ImageNet weights",
 )
 
+CIRCULAR = Profile(
+    {"vanilla-circular": replace(_SQUEEZENET, padding="circular", sets=_FLAT[:1])},
+    seeds=3,
+    needs="MNIST in the data root",
+)
+"""What is left of the pattern of vanilla SqueezeNet where no convolution sees a border."""
+
 PAPER = Profile(
     {"vanilla": scales.PAPER, "imagenet": replace(scales.PAPER, start="imagenet")},
     seeds=5,
@@ -155,7 +163,13 @@ def augmentations(profile: Profile) -> tuple[dict[str, Any], ItemSet]:
 STUDY = Study(
     "imagenet",
     "Biscione & Bowers 2020, sec. 2.2",
-    {"smoke": SMOKE, "bench": BENCH, "squeezenet": SQUEEZENET, "paper": PAPER},
+    {
+        "smoke": SMOKE,
+        "bench": BENCH,
+        "squeezenet": SQUEEZENET,
+        "circular": CIRCULAR,
+        "paper": PAPER,
+    },
     Measurement,
     compute,
     LOOKS,

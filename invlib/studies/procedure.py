@@ -144,6 +144,7 @@ class Settings:
         recipe: of the training at one place.
         start: ``fresh`` weights, ``imagenet`` (published ones), or a pretraining done here.
         head: ``pooled`` or ``flat`` for SqueezeNet; VGG has its own.
+        padding: of SqueezeNet's convolutions; None: its own zeros.
         initialisation: of fresh weights.
         control: the positive control.
         shown: items of a map, at most; the same number of each class.
@@ -165,6 +166,7 @@ class Settings:
     recipe: Recipe
     start: str | Pretraining = "fresh"
     head: str | None = None
+    padding: str | None = None
     initialisation: Initialisation = Initialisation()
     control: Control = Control()
     shown: int = 100
@@ -387,7 +389,8 @@ def network(
     fresh = settings.initialisation
     if settings.network == "squeezenet1_1":
         head = settings.head or "pooled"
-        model = models.squeezenet(classes, head, seed, settings.canvas, fresh)
+        padding = settings.padding or "zeros"
+        model = models.squeezenet(classes, head, seed, settings.canvas, fresh, padding)
     else:
         model = models.vgg(settings.network, classes, settings.channels, seed, fresh)
     if settings.start == "imagenet":

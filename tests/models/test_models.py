@@ -184,11 +184,28 @@ def test_a_new_head_changes_the_last_layer_only(model, head, size):
     assert model.eval()(noise(2, 3, size, size)).shape == (2, 5)
 
 
+def test_circular_squeezenet_sees_the_other_side_in_place_of_zeros():
+    zeros, circular = squeezenet(3), squeezenet(3, padding="circular")
+    assert all(map(torch.equal, zeros.parameters(), circular.parameters()))
+    x = torch.randn(1, 16, 9, 9)
+    around = torch.nn.functional.pad(x, (1, 1, 1, 1), mode="circular")
+    expand = circular.features[3].expand3x3
+    theirs = torch.nn.functional.conv2d(around, expand.weight, expand.bias)
+    with torch.no_grad():
+        assert torch.allclose(expand(x), theirs, atol=1e-6)
+        assert torch.allclose(
+            zeros.features[3].expand3x3(x)[..., 1:-1, 1:-1], theirs[..., 1:-1, 1:-1], atol=1e-6
+        )
+        assert not torch.allclose(zeros.features[3].expand3x3(x), theirs)
+
+
 def test_unknown_names_are_refused_by_name():
     with pytest.raises(ValueError, match="unknown VGG 'vgg19'; expected one of smoke, bench"):
         vgg("vgg19", 10)
     with pytest.raises(ValueError, match="unknown head 'round'; expected pooled or flat"):
         squeezenet(10, "round")
+    with pytest.raises(ValueError, match="unknown padding 'same'; expected zeros or circular"):
+        squeezenet(10, padding="same")
     with pytest.raises(ValueError, match="unknown network 'mnist'; expected one of mnist_k5, mni"):
         tracking("mnist")
     with pytest.raises(ValueError, match="ReLU has no linear or convolution layer"):

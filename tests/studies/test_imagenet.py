@@ -22,7 +22,7 @@ from invlib.training import Recipe
 
 def test_the_measurements_that_are_planned():
     planned = {p: sum(len(given.sets) for _, given in STUDY.runs(p)) for p in STUDY.profiles}
-    assert planned == {"smoke": 8, "bench": 120, "squeezenet": 48, "paper": 60}
+    assert planned == {"smoke": 8, "bench": 120, "squeezenet": 48, "circular": 3, "paper": 60}
 
 
 def test_settings_change_only_where_it_is_meant():
@@ -31,6 +31,7 @@ def test_settings_change_only_where_it_is_meant():
         "smoke": "f23c2b187780",
         "bench": "0a8eb2e957a8",
         "squeezenet": "3d3ea453f179",
+        "circular": "ccb02ed70caf",
         "paper": "5ac6909c3669",
     }
 
