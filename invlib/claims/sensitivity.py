@@ -78,6 +78,20 @@ def areas(rows: pd.DataFrame, place: str, choice: Choice = OURS) -> pd.Series:
     return found.map(lambda values: float(area(values, choice.rounded, choice.reach)))
 
 
+def less(rows: pd.DataFrame, condition: str, other: str, place: str) -> str:
+    """The area of one condition less that of another, mean over the seeds they share.
+
+    Args:
+        rows: measurements of ``studies.kernel_size``.
+        condition: the one.
+        other: the other.
+        place: ``pooling 3``, ``logits`` or ``softmax``.
+    """
+    found = areas(rows, place).unstack("condition")
+    apart = found.reindex(columns=[condition, other]).dropna()
+    return similar(apart[condition] - apart[other], digits=3) if len(apart) else NOT_RUN
+
+
 def area_in_words(rows: pd.DataFrame, condition: str, place: str, choice: Choice = OURS) -> str:
     """The area of one condition, mean over its seeds."""
     found = areas(rows, place, choice)

@@ -49,6 +49,14 @@ def test_the_area_of_a_flat_map_is_its_value():
     assert sensitivity.area_in_words(measured(), "untrained-mnist-k5", "logits") == NOT_RUN
 
 
+def test_the_difference_of_two_areas_is_over_the_seeds_that_both_have():
+    table = measured(logits=(0.6, 0.5, 0.4))
+    table = table[~((table.condition == "mnist-k3") & (table.seed == 2))]
+    found = sensitivity.less(table, "mnist-k5", "mnist-k3", "logits")
+    assert found == "0.200 (2 seeds: 0.200 to 0.200)"
+    assert sensitivity.less(table, "mnist-k5", "untrained-mnist-k5", "logits") == NOT_RUN
+
+
 @pytest.mark.parametrize(
     ("values", "verdict"),
     [
