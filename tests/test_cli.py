@@ -294,6 +294,7 @@ def test_status_of_the_real_study_plans_every_measurement(call):
     assert {(row["study"], row["profile"]): row["planned"] for row in rows} == {
         ("imagenet", "bench"): 20,
         ("imagenet", "squeezenet"): 12,
+        ("imagenet", "circular"): 3,
         ("imagenet", "paper"): 10,
         ("fully_translated", "bench"): 35,
         ("fully_translated", "paper"): 35,
@@ -303,6 +304,10 @@ def test_status_of_the_real_study_plans_every_measurement(call):
         ("kernel_size", "sweep"): 49,
         ("kernel_size", "paper"): 36,
         ("dimensions", "bench"): 6,
+        ("rook", "bench"): 15,
+        ("borders", "bench"): 40,
+        ("quadrant", "bench"): 12,
+        ("data_efficiency", "bench"): 80,
         ("shortcuts", "bench"): 1,
     }
     assert all(row["done"] == 0 for row in rows)
@@ -318,6 +323,7 @@ def test_claims_without_results_are_not_run_and_say_what_they_need(call):
     assert {v["claim"] for v in verdicts} == {
         *(f"C{n}" for n in range(1, 9)),
         *(f"M{n}" for n in range(1, 13)),
+        *(f"K{n}" for n in range(1, 11)),
     }
     assert {v["verdict"] for v in verdicts} == {"not run"}
     assert all("it needs " in v["measured"] for v in verdicts)

@@ -99,6 +99,30 @@ def beside_printed(rows: pd.DataFrame) -> pd.DataFrame:
     return table.rename_axis(columns=None).reset_index(names="padding")
 
 
+PRINTED_PLACES = {
+    "bag-random": {0: 0.99, 16: 0.80, 32: 0.50, 64: 0.50, 128: 0.50, 256: 0.50},
+    "bag-trained": {0: 1.0, 16: 1.0, 32: 0.50, 64: 0.50, 128: 0.50, 256: 0.50},
+    "resnet18-random": {64: 0.81, 128: 0.52, 256: 0.50},
+    "squeezenet-imagenet": {64: 0.97, 128: 0.94, 256: 0.50},
+}
+"""Accuracies read off Fig. 4: of BagNet-33 for ``bag``, of a pretrained ResNet-18 for SqueezeNet."""
+
+
+def places_beside_printed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of telling the place by border (rows) and network, the paper's in brackets.
+
+    Args:
+        rows: measurements of ``studies.quadrant``.
+    """
+    means = rows.pivot_table("accuracy", "border", "condition", sort=False)
+    table = means.map("{:.1%}".format)
+    for name in table:
+        for border in table.index:
+            printed = PRINTED_PLACES.get(name, {}).get(border)
+            table.loc[border, name] += "" if printed is None else f" ({printed:.0%})"
+    return table.rename_axis(columns=None).reset_index()
+
+
 def leak(rows: pd.DataFrame) -> str:
     """What the published splits add to the accuracy on similar pictures, by padding.
 

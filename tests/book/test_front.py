@@ -38,13 +38,13 @@ def rows():
 
 @pytest.fixture
 def verdicts():
-    first, second, *_ = claims.CLAIMS[0].cases
+    first, second, *_ = claims.C1.cases
     known = replace(first, profile="bench"), replace(second, profile="squeezenet")
     cases = *known, replace(first, profile="paper")
     words = (claims.HOLDS, claims.FAILS, claims.NOT_RUN)
     pairs = zip(cases, words, strict=True)
-    first = [claims.Verdict(claims.CLAIMS[0], case, word, "", "") for case, word in pairs]
-    return [*first, claims.Verdict(claims.CLAIMS[2], known[0], claims.FAILS, "", "")]
+    first = [claims.Verdict(claims.C1, case, word, "", "") for case, word in pairs]
+    return [*first, claims.Verdict(claims.C3, known[0], claims.FAILS, "", "")]
 
 
 def test_the_readme_says_and_shows_what_is_stored():

@@ -200,6 +200,14 @@ def test_what_is_printed_stands_beside_ours_and_the_leak_apart():
     )
 
 
+def test_places_beside_what_the_figure_shows():
+    rows = places(**{"bag-random": (33, {0: 0.98, 32: 0.5}), "other": (33, {0: 1.0, 32: 0.51})})
+    table = kayhan.places_beside_printed(pd.DataFrame(rows))
+    assert table.border.tolist() == [0, 32]
+    assert table["bag-random"].tolist() == ["98.0% (99%)", "50.0% (50%)"]
+    assert table.other.tolist() == ["100.0%", "51.0%"]
+
+
 def test_accuracies_are_means_over_seeds():
     rows = pd.DataFrame(boxes(full=(0.9, 0.8)))
     found = kayhan.accuracies(rows[rows.split == "apart"])
