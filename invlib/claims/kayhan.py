@@ -105,7 +105,7 @@ PRINTED_PLACES = {
     "resnet18-random": {64: 0.81, 128: 0.52, 256: 0.50},
     "squeezenet-imagenet": {64: 0.97, 128: 0.94, 256: 0.50},
 }
-"""Accuracies read off Fig. 4: of BagNet-33 for ``bag``, of a pretrained ResNet-18 for SqueezeNet."""
+"""Accuracies of Fig. 4: BagNet-33 for ``bag``, a pretrained ResNet-18 for SqueezeNet."""
 
 
 def places_beside_printed(rows: pd.DataFrame) -> pd.DataFrame:
