@@ -54,7 +54,7 @@ run: $(INSTALLED) empty  ## refresh the stored outputs of the notebooks, and REA
 paper: $(INSTALLED) empty  ## with a GPU: the studies at paper size, then refresh the outputs
 	@$(PY) -c 'import sys, torch; torch.cuda.is_available() or sys.exit("make paper needs a CUDA GPU: \
 	torch.cuda.is_available() is false here.")'
-	-for study in imagenet fully_translated; do \
+	-for study in imagenet fully_translated kernel_size; do \
 	.venv/bin/invlib run $$study --profile paper --results invlib/stored; done
 	$(PY) -m book.build stage profile=paper
 	$(MAKE) run
