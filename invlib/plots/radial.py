@@ -48,9 +48,8 @@ def radial(table: pd.DataFrame, places: Sequence[str]) -> Figure:
     for ax, place in zip(axes, places, strict=True):
         for name, look in named.items():
             rows = table[(table.place == place) & (table.condition == name)]
-            _draw(
-                ax, [each.mean(axis=0) for each in rows.radial], PALETTE[look.colour], _line(look)
-            )
+            curves = [each.mean(axis=0) for each in rows.radial]
+            _draw(ax, curves, PALETTE[look.colour], _styles(named)[name])
         _distance_axis(ax, place)
     axes[0].set_ylabel(_METRICS["cosine"])
     _legend(figure, named)
@@ -193,7 +192,7 @@ def depth(table: pd.DataFrame) -> Figure:
         draw_means(
             ax, [layers.index(each) for each in there],
             [rows[rows.place == each].area for each in there], PALETTE[look.colour],
-            ls=_line(look), marker="o", ms=4, lw=1.4,
+            ls=_styles(named)[name], marker="o", ms=4, lw=1.4,
         )  # fmt: skip
     ax.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
     ax.set(ylabel="area under the radial curve\n1 = invariant", ylim=(None, 1.03))
@@ -337,14 +336,18 @@ def _distance_axis(ax: Axes, title: str) -> None:
     sns.despine(ax=ax)
 
 
-def _line(look: Look) -> str:
-    """Dashed where bars are hatched."""
-    return "--" if look.hatch else "-"
+def _styles(named: Mapping[str, Look]) -> dict[str, str]:
+    """The line of each: solid, and others where a colour is there already."""
+    colours = [look.colour for look in named.values()]
+    return {
+        name: ("-", "--", "-.", ":")[colours[:i].count(look.colour) % 4]
+        for i, (name, look) in enumerate(named.items())
+    }
 
 
 def _legend(figure: Figure, named: Mapping[str, Look]) -> None:
     handles = [
-        Line2D([], [], color=PALETTE[look.colour], ls=_line(look), label=look.label)
-        for look in named.values()
+        Line2D([], [], color=PALETTE[look.colour], ls=_styles(named)[name], label=look.label)
+        for name, look in named.items()
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=9)

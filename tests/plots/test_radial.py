@@ -75,9 +75,14 @@ def test_curves_of_single_maps_have_their_words():
         plots.curves({})
 
 
-def test_hatched_conditions_are_dashed():
-    figure = plots.radial(measured(**{"mnist-k5-unpadded": 0.01}), ("logits",))
-    assert lines(figure.axes[0])[0].get_linestyle() == "--"
+def test_the_second_line_of_a_colour_is_dashed():
+    looks = {name: Look(name, colour) for name, colour in (("a", 0), ("b", 0), ("c", 1))}
+    table = measured(a=0.01, b=0.02, c=0.03)
+    table.attrs["looks"] = looks
+    figure = plots.radial(table, ("logits",))
+    styles = [line.get_linestyle() for line in lines(figure.axes[0]) if line.get_linewidth() > 1]
+    assert styles == ["-", "--", "-"]
+    assert [line.get_linestyle() for line in figure.legends[0].get_lines()] == ["-", "--", "-"]
 
 
 def test_failed_networks_are_not_drawn():
