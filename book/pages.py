@@ -163,6 +163,8 @@ def _words(value: Any, setting: str) -> str:
     """What stands at a dotted path; nothing where the path ends before."""
     for part in setting.split("."):
         value = getattr(value, part, None) if is_dataclass(value) else None
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {', '.join(each)}" for name, each in value.items())
     if isinstance(value, tuple) and not isinstance(value[0], int | float):
         return ", ".join(str(getattr(each, "name", each)) for each in value)
     if isinstance(value, tuple) and len(value) in (3, 4):
