@@ -33,7 +33,7 @@ class Settings:
     images: str
     padding: str
     per_class: int
-    recipe: Recipe = Recipe(steps=1000, batch_size=64, target_accuracy=None)
+    recipe: Recipe = Recipe(steps=3000, batch_size=64, target_accuracy=None)
 
 
 @dataclass(frozen=True)
