@@ -207,6 +207,8 @@ def differences(rows: pd.DataFrame) -> pd.DataFrame:
     both = rows.assign(padding=named.padding, size=named["size"].astype(int)).pivot_table(
         "test", ["seed", "size"], "padding"
     )
+    # Where one of the two was not run there is no difference.
+    both = both.reindex(columns=["same", "full"]).dropna()
     return (both.full - both.same).unstack("size")
 
 

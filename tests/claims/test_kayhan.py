@@ -185,6 +185,9 @@ def test_full_convolution_is_better_the_fewer_the_images(gains, verdict):
 def test_differences_are_of_the_same_seed_and_size():
     found = kayhan.differences(pd.DataFrame(small_sets({50: 0.05, 1000: -0.02})))
     assert list(found) == [50, 1000] and len(found) == 5
+    rows = pd.DataFrame(small_sets({50: 0.05, 1000: -0.02}))
+    assert list(kayhan.differences(rows[rows.condition != "mnist-full-1000"])) == [50]
+    assert kayhan.differences(rows[rows.condition.str.contains("same")]).empty
     assert np.allclose(found[50], 0.05 + 0.001 * (np.arange(5) - 2))
     assert np.allclose(found[1000], -0.02 + 0.001 * (np.arange(5) - 2))
 
