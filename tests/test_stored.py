@@ -18,7 +18,11 @@ def digits(value):
 
 def test_there_are_runs_of_both_profiles():
     found = {"/".join(file.parts[-3:-1]) for file in FILES}
-    assert found == {"imagenet/squeezenet", *(f"{name}/bench" for name in STUDIES)}
+    assert found == {
+        "imagenet/squeezenet",
+        "imagenet/circular",
+        *(f"{name}/bench" for name in STUDIES),
+    }
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: "/".join(file.parts[-3:]))

@@ -5,6 +5,7 @@ around it. A network takes the largest value of each channel over all places; fr
 classifier says which of the two places it was.
 """
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from invlib.models import (
 from invlib.progress import bar
 from invlib.runs import Look, Profile, Study
 from invlib.runs.checks import Count, Fraction
-from invlib.training import Recipe, fit
+from invlib.training import Recipe, TrainingWarning, fit
 
 _WIDTHS, _STRIDES = (3, 32, 64, 128, 128, 128), (1, 2, 2, 2, 1)
 """A small bag of features: five 3 x 3 convolutions that see 33 pixels, as BagNet-33 does."""
@@ -106,7 +107,9 @@ def compute(settings: Settings, seed: int) -> list[Measurement]:
         if settings.recipe is not None:
             network = _network(settings, seed)
             placement = Placement(canvas, partial(_of_label, places))
-            fit(network, canvas, train, placement, settings.recipe, seed)
+            with warnings.catch_warnings():  # what it does not learn is what is measured
+                warnings.simplefilter("ignore", TrainingWarning)
+                fit(network, canvas, train, placement, settings.recipe, seed)
         pooled = nn.Sequential(network.get_submodule("features"), nn.AdaptiveMaxPool2d(1))
         features = partial(_features, pooled, canvas)
         if settings.recipe is not None:

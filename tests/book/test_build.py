@@ -82,13 +82,13 @@ def test_parameters_that_fit_are_taken_and_a_whole_number_for_a_fraction(tiny):
         (["profile=" + "[" * 10_000], "profile: expected a value in YAML, got '[[[["),
         (
             ["profile=huge"],
-            "profile is expected to be one of smoke, bench, squeezenet, paper, sweep",
+            "profile is expected to be one of smoke, bench, squeezenet, circular, paper, sweep",
         ),
-        (["seeds=-1"], "seeds is expected to be 0 (all) to 5 at bench, got -1"),
-        (["seeds=6"], "seeds is expected to be 0 (all) to 5 at bench, got 6"),
+        (["seeds=-1"], "seeds is expected to be 0 (all) to 10 at bench, got -1"),
+        (["seeds=11"], "seeds is expected to be 0 (all) to 10 at bench, got 11"),
         (["seeds=2", "profile=smoke"], "seeds is expected to be 0 (all) to 1 at smoke, got 2"),
         (["deadline=soon"], "deadline: expected a time such as 90s, 40m or 1.5h, not 'soon'"),
-        (["size=3"], "03-imagenet-pretraining.ipynb has no parameter 'size'; it has: profile"),
+        (["size=3"], "01-what-is-invariance.ipynb has no parameter 'size'; it has: profile"),
     ],
 )
 def test_a_staged_book_stays_when_parameters_are_refused(tmp_path, monkeypatch, words, message):
