@@ -69,7 +69,7 @@ def _one_pixel(tables: _Tables) -> tuple[str, str]:
     return HOLDS if holds else FAILS, said
 
 
-def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
+def _accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of Red-Green by padding (rows) and set (columns): mean over the seeds.
 
     Args:
@@ -136,20 +136,20 @@ def leak(rows: pd.DataFrame) -> str:
 
 
 def _places(tables: _Tables) -> tuple[str, str]:
-    means = accuracies(_ours(tables))
+    means = _accuracies(_ours(tables))
     holds = bool((means.similar >= 0.95).all() and (means.dissimilar <= 0.30).all())
     direction = bool((means.similar > 0.5).all() and (means.dissimilar < 0.5).all())
     return HOLDS if holds else DIRECTION if direction else FAILS, _both_sets(tables)
 
 
 def _no_places(tables: _Tables) -> tuple[str, str]:
-    means = accuracies(_ours(tables))
+    means = _accuracies(_ours(tables))
     apart = (means.similar - means.dissimilar).abs()
     return HOLDS if bool((apart <= 0.03).all()) else FAILS, _both_sets(tables)
 
 
 def _order(tables: _Tables) -> tuple[str, str]:
-    found = accuracies(_ours(tables)).dissimilar[list(_ORDER)]
+    found = _accuracies(_ours(tables)).dissimilar[list(_ORDER)]
     holds = bool((found.diff().dropna() < 0).all())
     direction = bool(found.iloc[:2].min() > found.iloc[2:].max())
     said = ", ".join(f"{name} {100 * value:.1f} %" for name, value in found.items())

@@ -20,10 +20,11 @@ def small(
     padding: str = "same",
     strides: Sequence[int] = (1, 2, 2, 2),
     kernel: int = 3,
-    bias: bool = False,
     seed: int = 0,
 ) -> nn.Sequential:
     """Convolutions with a ReLU behind each, the largest value of each channel, a linear layer.
+
+    The convolutions have no bias, so that black stays 0 in every map.
 
     The defaults are the network of Kayhan & van Gemert's Red-Green experiment (their public code).
     Its parts are ``features`` (maps) and ``classifier`` (logits). Weights are torch's own draw.
@@ -34,7 +35,6 @@ def small(
         padding: of every convolution, one of ``PADDINGS`` (Kayhan & van Gemert 2020, sec. 3).
         strides: of each convolution.
         kernel: side of the kernels, odd.
-        bias: of the convolutions.
         seed: of the weights.
 
     Raises:
@@ -53,7 +53,7 @@ def small(
         features: list[nn.Module] = []
         for (before, behind), stride in zip(pairwise(channels), strides, strict=True):
             convolution = nn.Conv2d(
-                before, behind, kernel, stride, wide, bias=bias, padding_mode=mode
+                before, behind, kernel, stride, wide, bias=False, padding_mode=mode
             )
             features += [convolution, nn.ReLU(inplace=True)]
         pooled = nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(channels[-1], classes)

@@ -439,22 +439,22 @@ PAPER = Profile(
 
 _COLOURS = {"k5": 0, "k4": 1, "k3": 2}
 _CHANGED = {
-    "equal-accuracy": ("equal accuracy, ", "//"),
-    "equal-weights": ("equal weights, ", "\\\\"),
-    "equal-field": ("two convolutions, ", ".."),
-    "published": ("as printed, ", "xx"),
-    "anywhere": ("trained anywhere, ", "++"),
-    "untrained": ("untrained, ", "oo"),
+    "": "",
+    "equal-accuracy-": "equal accuracy, ",
+    "equal-weights-": "equal weights, ",
+    "equal-field-": "two convolutions, ",
+    "published-": "as printed, ",
+    "anywhere-": "trained anywhere, ",
+    "untrained-": "untrained, ",
 }
 
 
 def _look(condition: str) -> Look:
     """By kernel, and by what was changed."""
-    before, data, network = condition.rpartition("mnist-" if "mnist" in condition else "cifar10-")
-    words, hatch = _CHANGED.get(before.rstrip("-"), ("", ""))
+    before, _, network = condition.rpartition("mnist-" if "mnist" in condition else "cifar10-")
     kernel = network[:2]
     unpadded = ", unpadded" * network.endswith("unpadded")
-    return Look(f"{words}k = {kernel[1]}{unpadded}", _COLOURS[kernel], hatch)
+    return Look(f"{_CHANGED[before]}k = {kernel[1]}{unpadded}", _COLOURS[kernel])
 
 
 LOOKS = {name: _look(name) for name in BENCH.conditions}

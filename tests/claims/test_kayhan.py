@@ -213,5 +213,5 @@ def test_places_beside_what_the_figure_shows():
 
 def test_accuracies_are_means_over_seeds():
     rows = pd.DataFrame(boxes(full=(0.9, 0.8)))
-    found = kayhan.accuracies(rows[rows.split == "apart"])
+    found = kayhan._accuracies(rows[rows.split == "apart"])
     assert found.loc["full"].to_dict() == pytest.approx({"similar": 0.9, "dissimilar": 0.8})
