@@ -28,14 +28,20 @@ def pictures(rows: Mapping[str, Mapping[str, Any]], scale: str = "each") -> Figu
     """
     if scale not in ("each", "row"):
         raise ValueError(f"scale must be each or row, not {scale!r}")
-    columns = max(len(row) for row in rows.values())
+    drawn = {
+        words: {name: _picture(name, values) for name, values in row.items()}
+        for words, row in rows.items()
+    }
+    columns = max(len(row) for row in drawn.values())
+    # As high as the highest picture of a row, and as the words beside it and above.
+    shapes = [[each.shape[:2] for each in row.values()] for row in drawn.values()]
+    heights = [0.25 + max(0.75, *(1.5 * h / w for h, w in row)) for row in shapes]
     figure, axes = plt.subplots(
-        len(rows), columns, figsize=(1.55 * columns, 1.75 * len(rows)), squeeze=False,
-        layout="constrained",
+        len(rows), columns, figsize=(1.55 * columns, sum(heights)), squeeze=False,
+        height_ratios=heights, layout="constrained",
     )  # fmt: skip
     plt.close(figure)
-    for line, (words, row) in zip(axes, rows.items(), strict=True):
-        arrays = {name: _picture(name, values) for name, values in row.items()}
+    for line, (words, arrays) in zip(axes, drawn.items(), strict=True):
         every = np.concatenate([[0], *(each.ravel() for each in arrays.values())])
         for ax in line[len(arrays) :]:
             ax.axis("off")
