@@ -19,7 +19,7 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class EquivarianceError:
-    """Largest difference between a module of a shifted image and its shifted feature maps.
+    """Largest difference between the maps of a shifted image and the shifted maps of the image.
 
     Attributes:
         inside: of cells that see nothing but the image, before the shift and after it; NaN where
@@ -37,8 +37,8 @@ def equivariance_error(
     """How far a module is from equivariance: ``module(shift x)`` against ``shift module(x)``.
 
     Shifts are circular: what leaves on one side comes in on the other. The feature maps are shifted
-    by the shift over the module's stride; between two whole numbers of cells that which comes
-    nearer counts. So the error of a module with stride 2 is 0 for even shifts.
+    by the shift over the module's stride; between two whole numbers of cells that with the smaller
+    error counts. So the inside error of a module with stride 2 is 0 for even shifts.
 
     Args:
         module: from images to feature maps (n, channels, rows, columns). It is put in evaluation

@@ -22,7 +22,7 @@ class ReceptiveField:
     Attributes:
         size: one cell sees so many.
         stride: from what one cell sees to what the next does.
-        start: the first one the first cell sees; below 0 where it begins in the padding.
+        start: the first pixel that the first cell sees; below 0 where it begins in the padding.
     """
 
     size: Pair

@@ -82,7 +82,7 @@ class Measurement:
         border: in pixels.
         accuracy: on the test images, a fraction; chance is 0.5.
         apart: how far the features of one image at the two places differ: the largest difference
-            over the largest feature; 0 is the same.
+            over the largest feature at the upper left; 0 is the same.
         field: side of the network's receptive field in pixels.
     """
 

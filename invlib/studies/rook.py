@@ -26,7 +26,7 @@ class Settings:
         padding: of the convolution, see ``models.small``.
         kernel: its side.
         side: of the pictures.
-        borders: black pixels around both pictures, one row each.
+        borders: black pixels around both pictures; one measurement for each.
         filters: drawn at random.
         epochs: of the training, without border, over the two pictures.
         learning_rate: of gradient descent, one picture at a time.

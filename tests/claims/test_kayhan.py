@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from invlib.claims import DIRECTION, FAILS, HOLDS, kayhan
+from invlib.measure.maps import AccuracyMap
 
 
 def judged(claim, study, rows):
@@ -151,7 +152,7 @@ def test_nothing_is_left_beyond_the_receptive_field(bag, verdict):
     rows = places(bag=(33, bag), resnet=(435, {16: 1.0, 32: 1.0, 64: 0.9}))
     found, words = judged(kayhan.K9, "quadrant", rows)
     assert found == verdict
-    assert "bag sees 33 px" in words and "from 32 px" in words
+    assert "bag sees 33 px: " in words and "from a border of 32 px on" in words
     assert "resnet sees 435 px, more than the largest border: not judged" in words
     alone = places(resnet=(435, {64: 0.5}))
     assert judged(kayhan.K9, "quadrant", alone)[0] == FAILS
@@ -197,7 +198,8 @@ def test_what_is_printed_stands_beside_ours_and_the_leak_apart():
     table = kayhan.beside_printed(rows)
     assert table.padding.tolist() == ["full", "same"]
     assert table["similar"].tolist() == ["90.0 % [90.0, 90.0]", "70.0 % [70.0, 70.0]"]
-    assert table["dissimilar, printed"].tolist() == ["89.7 %", "8.4 %"]
+    assert table["similar, their splits"].tolist() == ["12.3 % [12.3, 12.3]"] * 2
+    assert table["dissimilar, printed"].tolist() == ["89.7%", "8.4%"]
     assert kayhan.leak(rows) == (
         "full -77.7 points [-77.7, -77.7], same -57.7 points [-57.7, -57.7]"
     )
@@ -209,6 +211,31 @@ def test_places_beside_what_the_figure_shows():
     assert table.border.tolist() == [0, 32]
     assert table["bag-random"].tolist() == ["98.0% (99%)", "50.0% (50%)"]
     assert table.other.tolist() == ["100.0%", "51.0%"]
+
+
+def test_how_far_the_features_of_two_places_are_apart():
+    rows = [
+        {"condition": name, "seed": seed, "border": border, "apart": 0.1 * seed / (1 + border)}
+        for name in ("b", "a")
+        for border in (0, 16)
+        for seed in (1, 2)
+    ]
+    table = kayhan.features_apart(pd.DataFrame(rows))
+    assert list(table) == ["border", "b", "a"]
+    assert table.b.tolist() == ["2.0e-01", "1.2e-02"]
+
+
+def test_parts_of_a_canvas_by_column():
+    # Two classes: above chance the columns are known by 0.8, 0.4, 0.6 and 0.2.
+    values = np.tile([0.9, 0.7, 0.8, 0.6], (3, 1))
+    found = AccuracyMap(values, (0, 20, 40), (0, 20, 40, 60), (0, 0), (10, 10), 2, "letters")
+    rows = pd.DataFrame({"condition": ["zeros", "zeros"], "map": [found, found]})
+    parts = kayhan.by_part(rows)
+    assert np.allclose(parts[["trained column", "between", "right edge"]], [0.8, 0.5, 0.2])
+    assert kayhan.pattern(parts) == (
+        "zeros: trained column 30.0 points (2 seeds: 30.0 to 30.0), "
+        "right edge -30.0 points (2 seeds: -30.0 to -30.0)"
+    )
 
 
 def test_accuracies_are_means_over_seeds():
