@@ -1,12 +1,13 @@
 """Sensitivity maps of trained networks: areas under their radial curves, in words and by choice."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from invlib.claims.summaries import NOT_RUN, similar
-from invlib.measure.radial import Rounding, area
+from invlib.measure.radial import Rounding, area, curve_area
 from invlib.runs import passed
 
 LAST_MAPS, LOGITS, SOFTMAX = "pooling 3", "logits", "softmax"
@@ -35,13 +36,25 @@ def networks(data: str, unpadded: bool = False) -> tuple[str, ...]:
     return tuple(f"{data}-k{kernel}{'-unpadded' * unpadded}" for kernel in (5, 4, 3))
 
 
+LEAST = {
+    networks("mnist"): 99.19, networks("cifar10"): 74.67,
+    networks("mnist", True): 99.30, networks("cifar10", True): 74.40,
+}  # fmt: skip
+"""Least test accuracy in percent printed below tables 1 to 4."""
+
+
+def kernel(condition: str) -> str:
+    """The kernel of a condition, as the book writes it."""
+    return f"k = {condition.split('-k')[1][0]}"
+
+
 def varied(control: str) -> tuple[str, ...]:
     """The networks of table 1 under a control, from the largest kernel to the smallest."""
     return tuple(f"{control}-{name}" for name in networks("mnist"))
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
-    """How many networks of each condition were trained, and how accurate they are.
+    """How many networks of each condition were trained, how accurate they are and are printed.
 
     Args:
         rows: measurements of ``studies.kernel_size``.
@@ -57,6 +70,8 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
     for name in ("train", "validation", "test"):
         table[name] = table[name].map("{:.2%}".format)
+    printed = {name: f"{least}%" for names, least in LEAST.items() for name in names}
+    table.insert(6, "paper's least", table.condition.map(printed).fillna(""))
     return table.assign(epochs=table.epochs.map("{:.0f}".format))
 
 
@@ -97,3 +112,40 @@ def area_in_words(rows: pd.DataFrame, condition: str, place: str, choice: Choice
     found = areas(rows, place, choice)
     found = found[found.index.get_level_values("condition") == condition]
     return similar(found, digits=3) if len(found) else NOT_RUN
+
+
+def areas_in_words(rows: pd.DataFrame, conditions: Sequence[str], place: str) -> str:
+    """The areas of several networks by kernel, of those that were run.
+
+    >>> areas_in_words(table, networks("mnist"), "logits")  # doctest: +SKIP
+    'k = 5: 0.635 (one seed), k = 4: 0.532 (one seed), k = 3: 0.560 (one seed)'
+    """
+    there = [name for name in conditions if (rows.condition == name).any()]
+    words = [f"{kernel(name)}: {area_in_words(rows, name, place)}" for name in there]
+    return ", ".join(words) or NOT_RUN
+
+
+def by_group(rows: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """The areas at the paper's two places, group by group.
+
+    Args:
+        rows: measurements of ``studies.kernel_size``.
+        groups: in words -> conditions.
+    """
+    return pd.DataFrame(
+        {
+            "networks": words,
+            "behind the last pooling": areas_in_words(rows, names, LAST_MAPS),
+            "at the logits": areas_in_words(rows, names, LOGITS),
+        }
+        for words, names in groups.items()
+    )
+
+
+def by_layer(rows: pd.DataFrame, condition: str) -> str:
+    """The area behind every layer of a network, mean over its seeds, in the order of the layers."""
+    own = passed(rows)
+    own = own[(own.condition == condition) & (own.metric == "cosine") & own.depth.notna()]
+    found = own.assign(area=[curve_area(each[0]) for each in own.radial])
+    means = found.groupby("place", sort=False).area.mean()
+    return ", ".join(f"{place} {value:.2f}" for place, value in means.items()) or NOT_RUN

@@ -55,6 +55,16 @@ def area(sensitivity: ArrayLike, rounded: Rounding = np.round, reach: int | None
     return np.asarray(radial_mean(sensitivity, rounded)[..., 1 : reach + 1].mean(-1))
 
 
+def full_ring(curve: ArrayLike) -> int:
+    """The last ring of a radial curve (..., rings) that is not in the corners only."""
+    return round((np.shape(curve)[-1] - 1) / 2**0.5)
+
+
+def curve_area(curve: ArrayLike) -> float:
+    """The area of one radial curve (rings,), as ``area`` has it of the map."""
+    return float(np.asarray(curve)[1 : full_ring(curve) + 1].mean())
+
+
 def pearson(sensitivity: ArrayLike, other: ArrayLike) -> Values:
     """Pearson's correlation of two maps over their shifts; NaN where one is the same everywhere.
 

@@ -44,6 +44,11 @@ class TrackingTable:
             step *= 2
         return side
 
+    @property
+    def weights_behind(self) -> int:
+        """From the last maps to the hidden nodes, without biases."""
+        return self.channels[-1] * self.sides[-1] ** 2 * self.hidden
+
 
 def _same(kernel: int) -> tuple[Sides, ...]:
     """Padding with which a map keeps its size."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from invlib.devices import evaluating
 from invlib.measure.drawing import new_axes
 from invlib.measure.maps import SensitivityMap
-from invlib.measure.radial import area, radial_mean
+from invlib.measure.radial import area, curve_area, full_ring, radial_mean
 from invlib.plots.axes import PALETTE, looks, not_run, show
 from invlib.plots.spread import draw_curve, draw_means
 from invlib.runs import Look, passed
@@ -170,34 +170,49 @@ def feature_maps(layer: nn.Module, images: Mapping[str, Tensor], channels: int =
     return figure
 
 
-def depth(table: pd.DataFrame) -> Figure:
+def depth(panels: Mapping[str, pd.DataFrame]) -> Figure:
     """Area under the radial curve behind every layer, from the image to the answer.
 
     Marks are means over the networks, dots each network.
 
     Args:
-        table: of the study ``kernel_size``.
+        panels: above a panel -> measurements of the study ``kernel_size``, its conditions.
     """
-    table = passed(table)
-    table = table[table.depth.notna() & (table.metric == "cosine")]
-    figure, ax = new_axes((7.2, 4.4))
-    if not len(table):
+    behind = {
+        words: table[table.depth.notna() & (table.metric == "cosine")]
+        for words, table in ((words, passed(table)) for words, table in panels.items())
+    }
+    figure, axes = plt.subplots(
+        len(panels), 1, figsize=(7.2, 1.2 + 3.2 * len(panels)), squeeze=False, sharex=True,
+        layout="constrained",
+    )  # fmt: skip
+    plt.close(figure)
+    every = pd.concat(behind.values())
+    if not len(every):
         return not_run(figure)
-    named = looks(table, "condition")
-    layers = list(dict.fromkeys(table.sort_values("depth").place))
-    table = table.assign(area=_curve_area(table.radial))
-    for name, look in named.items():
-        rows = table[table.condition == name]
-        there = [layer for layer in layers if (rows.place == layer).any()]
-        draw_means(
-            ax, [layers.index(each) for each in there],
-            [rows[rows.place == each].area for each in there], PALETTE[look.colour],
-            ls=_styles(named)[name], marker="o", ms=4, lw=1.4,
-        )  # fmt: skip
-    ax.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
-    ax.set(ylabel="area under the radial curve\n1 = invariant", ylim=(None, 1.03))
-    sns.despine(ax=ax)
-    _legend(figure, named)
+    layers = list(dict.fromkeys(every.sort_values("depth").place))
+    legend: dict[str, Look] = {}
+    for ax, (words, table) in zip(axes[:, 0], behind.items(), strict=True):
+        ax.set_title(words, fontsize=10)
+        if not len(table):
+            ax.text(0.5, 0.5, "not run here", ha="center", va="center", transform=ax.transAxes)
+        named = looks(table, "condition")
+        for name, look in named.items():
+            rows = table[table.condition == name]
+            there = [layer for layer in layers if (rows.place == layer).any()]
+            areas = [
+                [curve_area(each[0]) for each in rows[rows.place == layer].radial]
+                for layer in there
+            ]
+            draw_means(
+                ax, [layers.index(each) for each in there], areas, PALETTE[look.colour],
+                ls=_styles(named)[name], marker="o", ms=4, lw=1.4,
+            )  # fmt: skip
+        ax.set(ylabel="area under the radial curve\n1 = invariant", ylim=(None, 1.03))
+        ax.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
+        sns.despine(ax=ax)
+        legend = legend or named
+    _legend(figure, legend)
     return figure
 
 
@@ -314,18 +329,9 @@ def _panels(count: int, width: float, height: float) -> tuple[Figure, Sequence[A
 def _draw(ax: Axes, curves: Sequence[Any], colour: Any, line: str) -> None:
     """Radial curves of some networks; rings beyond the last full one are dotted."""
     seeds = np.transpose(curves)
-    full = _full(len(seeds))
+    full = full_ring(seeds.T)
     draw_curve(ax, np.arange(full + 1), seeds[: full + 1], colour, ls=line)
     ax.plot(np.arange(full, len(seeds)), seeds[full:].mean(axis=1), color=colour, ls=":", lw=1)
-
-
-def _full(rings: int) -> int:
-    """The last full ring of a map that has so many."""
-    return round((rings - 1) / 2**0.5)
-
-
-def _curve_area(curves: pd.Series) -> list[float]:
-    return [float(each[0, 1 : _full(each.shape[1]) + 1].mean()) for each in curves]
 
 
 def _distance_axis(ax: Axes, title: str) -> None:

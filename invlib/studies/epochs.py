@@ -123,10 +123,11 @@ def fit_epochs(
                 known, fitted = (
                     accuracy(model, still, each) for each in (split.validation, learnt)
                 )
-                if (fitted >= recipe.least, known) > best[:2]:
+                reached = recipe.target is not None and known >= recipe.target
+                if reached or (fitted >= recipe.least, known) > best[:2]:
                     best = (fitted >= recipe.least, known, done)
                     state = deepcopy(model.state_dict())
-                if recipe.target is not None and known >= recipe.target:
+                if reached:
                     outcome = "reached"
                     break
             epoch += 1

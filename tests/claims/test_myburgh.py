@@ -214,17 +214,63 @@ def test_each_choice_has_its_verdict():
     )
 
 
-def test_a_bent_distance_correlates_otherwise():
+def test_a_bent_distance_and_the_softmax_correlate_otherwise():
     right = np.stack([np.exp(-DISTANCE), 1 - DISTANCE / 15])
     rows = [
         row("mnist-k5", "logits", flat(0), "euclidean", classes=np.stack([DISTANCE, DISTANCE])),
         row("mnist-k5", "logits", flat(0), "accuracy", classes=right),
+        row("mnist-k5", "softmax", flat(0), pearson=np.array([0.97, 0.99])),
     ]
     bent = np.corrcoef([(1 / (1 + DISTANCE)).ravel(), *right.reshape(2, -1)])[0, 1:]
     straight = np.corrcoef([-DISTANCE.ravel(), *right.reshape(2, -1)])[0, 1:]
     assert straight.max() == pytest.approx(1) and bent.max() < 0.9
-    assert myburgh.reciprocal(pd.DataFrame(rows)) == (
-        "Over the classes (seed 0), the correlation of the distance itself is "
-        f"{straight.min():.2f} to 1.00, that of 1 / (1 + d) {bent.min():.2f} to {bent.max():.2f}."
+    assert myburgh.correlations(pd.DataFrame(rows)) == (
+        "Correlation with the accuracy over the classes (seed 0): the distance, counted negative "
+        f"{straight.min():.2f} to 1.00, 1 / (1 + distance) {bent.min():.2f} to {bent.max():.2f}, "
+        "the similarity after softmax 0.97 to 0.99."
     )
-    assert myburgh.reciprocal(pd.DataFrame(rows[:1])) == ""
+    assert myburgh.correlations(pd.DataFrame(rows[:2])) == ""
+
+
+def test_which_verdicts_the_choices_change():
+    table = pd.DataFrame(
+        [
+            {"claim": "M2", "ours": HOLDS, "after softmax": HOLDS},
+            {"claim": "M3", "ours": HOLDS, "after softmax": FAILS},
+            {"claim": "M4", "ours": FAILS, "after softmax": FAILS},
+            {"claim": "M5", "ours": NOT_RUN, "after softmax": NOT_RUN},
+        ]
+    )
+    assert myburgh.dependent(table) == "The same under every choice: M2, M4. Not: M3."
+    assert myburgh.dependent(table[:1]) == "The same under every choice: M2. Not: none."
+
+
+def test_areas_by_kernel_by_group_and_by_layer():
+    table = measured(maps=(0.5, 0.51, 0.52), seeds=1)
+    assert sensitivity.areas_in_words(table, networks("mnist"), "pooling 3") == (
+        "k = 5: 0.500 (one seed), k = 4: 0.510 (one seed), k = 3: 0.520 (one seed)"
+    )
+    groups = {"there": ["mnist-k5", "anywhere-mnist-k5"], "not": ["untrained-mnist-k5"]}
+    found = sensitivity.by_group(table, groups)
+    assert found.to_dict("list") == {
+        "networks": ["there", "not"],
+        "behind the last pooling": ["k = 5: 0.500 (one seed)", NOT_RUN],
+        "at the logits": ["k = 5: 0.600 (one seed)", NOT_RUN],
+    }
+    deep = pd.DataFrame(
+        row("mnist-k5", place, flat(value + 0.1 * seed), seed=seed, depth=depth)
+        for seed in range(2)
+        for depth, (place, value) in enumerate({"input": 0.2, "ReLU 1": 0.4}.items())
+    )
+    found = sensitivity.by_layer(pd.concat([table, deep]), "mnist-k5")
+    assert found == "input 0.25, ReLU 1 0.45"
+    assert sensitivity.by_layer(deep, "mnist-k4") == NOT_RUN
+
+
+def test_accuracies_stand_beside_those_printed():
+    table = measured(seeds=2)
+    table.loc[table.place != "pooling 3", "training"] = None  # only the first row of a run has it
+    control = pd.DataFrame([row("untrained-mnist-k5", "logits", flat(0.5))])
+    found = sensitivity.accuracies(pd.concat([table, control]))
+    assert found["paper's least"].tolist() == ["99.19%"] * 3 + [""]
+    assert found.networks.tolist() == [2, 2, 2, 1] and set(found.test) == {"99.50%"}

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from invlib.measure.maps import SensitivityMap
-from invlib.measure.radial import area, pearson, radial_mean
+from invlib.measure.radial import area, curve_area, pearson, radial_mean
 
 RINGS = [1, 8, 12, 16, 32, 28, 40, 40, 48, 68, 56, 44, 24, 20, 4]
 """Cells of each ring of a map of 441 shifts; from 11 on they lie in the corners."""
@@ -57,6 +57,8 @@ def test_curves_are_linear_and_do_not_see_how_a_map_is_turned(maps):
     assert np.allclose(radial_mean(np.rot90(maps, axes=(2, 3))), curves)
     assert np.allclose(radial_mean(maps[..., ::-1]), curves)
     assert np.allclose(area(maps), curves[..., 1:4].mean(-1))
+    flat = curves.reshape(-1, curves.shape[-1])
+    assert np.allclose([curve_area(each) for each in flat], area(maps).ravel())
     assert np.allclose(curves[..., 0], maps[..., 3, 3])
 
 

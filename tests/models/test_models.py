@@ -291,6 +291,12 @@ def test_what_a_cell_behind_the_last_pooling_sees(kernel, field):
     assert int((features(lit)[:, 0, 0, 0] != features(x)[0, 0, 0, 0]).sum()) == field
 
 
+@pytest.mark.parametrize(("kernel", "weights"), [(5, 15_000), (4, 94_000), (3, 373_500)])
+def test_weights_from_the_last_maps_to_the_hidden_nodes(kernel, weights):
+    table = TRACKING[row("mnist_unpadded", kernel)]
+    assert table.weights_behind == tracking(table).classifier[1].weight.numel() == weights
+
+
 def test_two_small_kernels_see_as_much_as_a_large_one():
     twice = replace(TRACKING["mnist_k3"], convolutions=2)
     assert twice.receptive_field == TRACKING["mnist_k5"].receptive_field == 36

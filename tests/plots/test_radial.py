@@ -92,7 +92,7 @@ def test_failed_networks_are_not_drawn():
     assert len(lines(figure.axes[0])) == 4
     for empty in (table.assign(failed=True), table[:0]):
         for drawn in (
-            plots.radial(empty, ("logits",)), plots.depth(empty), plots.alignment(empty),
+            plots.radial(empty, ("logits",)), plots.depth({"a": empty}), plots.alignment(empty),
             plots.controls(empty, {"all": ["mnist-k5"]}), plots.correlations(empty),
         ):  # fmt: skip
             assert {text.get_text() for ax in drawn.axes for text in ax.texts} == {"not run here"}
@@ -115,8 +115,10 @@ def test_depth_is_the_area_in_the_order_of_the_layers():
                          "metric": "cosine", "failed": False, "radial": curve})  # fmt: skip
     table = pd.DataFrame(rows[::-1])
     table.attrs["looks"] = LOOKS
-    ax = plots.depth(table).axes[0]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["input", "hidden", "logits"]
+    ax, none = plots.depth({"MNIST": table, "CIFAR-10": table[:0]}).axes
+    assert (ax.get_title(), none.get_title()) == ("MNIST", "CIFAR-10")
+    assert [text.get_text() for text in none.texts] == ["not run here"] and not none.lines
+    assert [label.get_text() for label in none.get_xticklabels()] == ["input", "hidden", "logits"]
     means = radial_mean(DISTANCE)[1:11].mean() * np.array([0.05, 0.03, 0.01])
     assert np.allclose(ax.lines[0].get_ydata(), 1 - means - 0.01)
 
