@@ -11,6 +11,7 @@ import pandas as pd
 
 from invlib.claims.frame import DIRECTION, FAILS, HOLDS, Case, Claim
 from invlib.claims.summaries import percent
+from invlib.runs import passed
 
 _Tables = Mapping[str, pd.DataFrame]
 
@@ -160,24 +161,27 @@ def by_part(rows: pd.DataFrame) -> pd.DataFrame:
         rows: measurements with an accuracy map each, trained at the left edge.
 
     Returns:
-        Condition and parts, a fraction for each run.
+        Condition and parts, a fraction for each network that learnt its set.
     """
+    rows = passed(rows)
     columns = [found.by_column()[1] for found in rows["map"]]
     parts = {name: [each[part].mean() for each in columns] for name, part in PARTS.items()}
     return pd.DataFrame({"condition": rows.condition.to_numpy(), **parts})
 
 
-def pattern(parts: pd.DataFrame) -> str:
-    """How much better or worse the edges are than the places between.
+def pattern(rows: pd.DataFrame) -> str:
+    """How much better or worse the edges are than the places between, and who did not learn.
 
     Args:
-        parts: of ``by_part``.
+        rows: as for ``by_part``.
     """
     words = [
         f"{name}: trained column {percent(own['trained column'] - own['between'], 'points')}, "
         f"right edge {percent(own['right edge'] - own['between'], 'points')}"
-        for name, own in parts.groupby("condition", sort=False)
+        for name, own in by_part(rows).groupby("condition", sort=False)
     ]
+    failed = rows[rows.failed].condition.value_counts()
+    words += [f"{count} of {name} did not learn the set" for name, count in failed.items()]
     return "; ".join(words)
 
 

@@ -229,12 +229,13 @@ def test_parts_of_a_canvas_by_column():
     # Two classes: above chance the columns are known by 0.8, 0.4, 0.6 and 0.2.
     values = np.tile([0.9, 0.7, 0.8, 0.6], (3, 1))
     found = AccuracyMap(values, (0, 20, 40), (0, 20, 40, 60), (0, 0), (10, 10), 2, "letters")
-    rows = pd.DataFrame({"condition": ["zeros", "zeros"], "map": [found, found]})
+    rows = pd.DataFrame({"condition": "zeros", "map": [found] * 3, "failed": [False, False, True]})
     parts = kayhan.by_part(rows)
+    assert len(parts) == 2
     assert np.allclose(parts[["trained column", "between", "right edge"]], [0.8, 0.5, 0.2])
-    assert kayhan.pattern(parts) == (
+    assert kayhan.pattern(rows) == (
         "zeros: trained column 30.0 points (2 seeds: 30.0 to 30.0), "
-        "right edge -30.0 points (2 seeds: -30.0 to -30.0)"
+        "right edge -30.0 points (2 seeds: -30.0 to -30.0); 1 of zeros did not learn the set"
     )
 
 
