@@ -1,7 +1,6 @@
 """What borders leak: by padding, by distance from the border, by the number of images."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 
 from invlib.measure.drawing import new_axes
 from invlib.plots.axes import PALETTE, looks, not_run
-from invlib.plots.spread import draw_means
+from invlib.plots.spread import draw_means, draw_pairs
 
 
 def by_padding(table: pd.DataFrame) -> Figure:
@@ -26,22 +25,12 @@ def by_padding(table: pd.DataFrame) -> Figure:
     if not len(table):
         return not_run(figure)
     named = looks(table, "condition")
-    rows = table.assign(
-        percent=100 * table.accuracy,
-        padding=[named[name].label for name in table.condition],
-    )
-    both: Any = {
-        "data": rows, "x": "padding", "y": "percent", "hue": "set", "ax": ax,
-        "order": [look.label for look in named.values()],
-    }  # fmt: skip
-    sns.barplot(**both, palette=PALETTE[:2], errorbar=None, saturation=1)
-    sns.stripplot(
-        **both, dodge=True, jitter=False, size=3.5, palette=["white"] * 2, edgecolor="black",
-        linewidth=0.7, legend=False,
-    )  # fmt: skip
+    labels = {name: look.label for name, look in named.items()}
+    padding = pd.Categorical(table.condition.map(labels), list(labels.values()))
+    rows = table.assign(percent=100 * table.accuracy, padding=padding)
+    draw_pairs(ax, rows, "padding", "percent", "set")
     _chance(ax)
     ax.set_xlabel("")
-    sns.move_legend(ax, "lower center", bbox_to_anchor=(0.5, 1), ncols=2, title=None, frameon=False)
     return figure
 
 

@@ -20,7 +20,7 @@ from invlib.measure.drawing import new_axes
 from invlib.measure.maps import SensitivityMap
 from invlib.measure.radial import area, curve_area, full_ring, radial_mean
 from invlib.plots.axes import PALETTE, looks, not_run, show
-from invlib.plots.spread import draw_curve, draw_means
+from invlib.plots.spread import draw_curve, draw_means, draw_pairs
 from invlib.runs import Look, passed
 
 _BORDER = 6
@@ -99,16 +99,9 @@ def correlations(table: pd.DataFrame) -> Figure:
         for metric, found in zip(table.metric, table.pearson, strict=True)
         for label, value in enumerate(found)
     )
-    both: Any = {"data": rows, "x": "class", "y": "r", "hue": "metric", "ax": ax}
-    sns.barplot(**both, palette=PALETTE[:2], errorbar=None, saturation=1)
-    sns.stripplot(
-        **both, dodge=True, jitter=False, size=3.5, palette=["white"] * 2, edgecolor="black",
-        linewidth=0.7, legend=False,
-    )  # fmt: skip
+    draw_pairs(ax, rows, "class", "r", "metric")
     ax.axhline(0.8, color="grey", lw=0.8, ls=":")
     ax.set(ylabel="correlation with\nthe accuracy", ylim=(min(0, rows.r.min()), 1.03))
-    sns.despine(ax=ax)
-    sns.move_legend(ax, "lower center", bbox_to_anchor=(0.5, 1), ncols=2, title=None, frameon=False)
     return figure
 
 

@@ -71,6 +71,26 @@ def draw_bars(
     return legend
 
 
+def draw_pairs(ax: Axes, rows: pd.DataFrame, x: str, y: str, hue: str) -> None:
+    """Two bars of means side by side, with a dot for each network, and a legend above.
+
+    Args:
+        ax: where.
+        rows: a row for each dot.
+        x: the column of what stands side by side along the axis, in the order it comes.
+        y: that of the numbers.
+        hue: that of the two kinds, likewise.
+    """
+    both: Any = {"data": rows, "x": x, "y": y, "hue": hue, "ax": ax}
+    sns.barplot(**both, palette=PALETTE[:2], errorbar=None, saturation=1)
+    sns.stripplot(
+        **both, dodge=True, jitter=False, size=3.5, palette=["white"] * 2, edgecolor="black",
+        linewidth=0.7, legend=False,
+    )  # fmt: skip
+    sns.despine(ax=ax)
+    sns.move_legend(ax, "lower center", bbox_to_anchor=(0.5, 1), ncols=2, title=None, frameon=False)
+
+
 def draw_curve(
     ax: Axes, x: ArrayLike, seeds: NDArray[np.float64], colour: Any, **style: Any
 ) -> None:
