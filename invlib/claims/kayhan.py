@@ -100,6 +100,7 @@ def beside_printed(rows: pd.DataFrame) -> pd.DataFrame:
         "similar, their splits": found["published", "similar"],
         "similar, printed": printed["similar"],
         "dissimilar": found["apart", "dissimilar"],
+        "dissimilar, their splits": found["published", "dissimilar"],
         "dissimilar, printed": printed["dissimilar"],
     }
     return pd.DataFrame(columns).loc[rows.condition.unique()].reset_index(names="padding")
@@ -270,7 +271,7 @@ def _efficient(tables: _Tables) -> tuple[str, str]:
     fewest, most = means.iloc[0], means.iloc[-1]
     holds = bool((means >= 0).all() and fewest > most)
     said = ", ".join(f"{size}: {percent(gained[size], 'points')}" for size in gained)
-    said += f"; least accuracy on training images {100 * rows.train.min():.0f} %"
+    said += f"; least accuracy on training images {100 * rows.train.min():.1f} %"
     return HOLDS if holds else DIRECTION if fewest > 0 else FAILS, f"full less same, {said}"
 
 

@@ -281,15 +281,17 @@ def under_each_choice(rows: pd.DataFrame, claims: Sequence[str]) -> pd.DataFrame
 
 
 def dependent(verdicts: pd.DataFrame) -> str:
-    """Which verdicts are the same under every choice, and which are not.
+    """Which verdicts some choice changes, and which none does.
 
     Args:
         verdicts: of ``under_each_choice``.
     """
     ran = verdicts[verdicts.ours != NOT_RUN].set_index("claim")
+    if not len(ran):
+        return ""
     same = ran.nunique(axis=1) == 1
     one, other = (", ".join(ran.index[which]) or "none" for which in (same, ~same))
-    return f"The same under every choice: {one}. Not: {other}."
+    return f"Changed by a choice: {other}; by none: {one}."
 
 
 def _judge(name: str) -> _Judge:

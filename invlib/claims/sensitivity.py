@@ -70,8 +70,10 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
     for name in ("train", "validation", "test"):
         table[name] = table[name].map("{:.2%}".format)
-    printed = {name: f"{least}%" for names, least in LEAST.items() for name in names}
-    table.insert(6, "paper's least", table.condition.map(printed).fillna(""))
+    if table.condition.isin(networks("mnist") + networks("mnist", True)).any():
+        printed = {name: f"{least:.2f}%" for names, least in LEAST.items() for name in names}
+        ours = table.condition.str.startswith("mnist")  # others are smaller than the paper's
+        table.insert(6, "paper's least", table.condition.map(printed).where(ours, ""))
     return table.assign(epochs=table.epochs.map("{:.0f}".format))
 
 
@@ -142,10 +144,16 @@ def by_group(rows: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.Data
     )
 
 
-def by_layer(rows: pd.DataFrame, condition: str) -> str:
-    """The area behind every layer of a network, mean over its seeds, in the order of the layers."""
+def by_layer(rows: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """The area behind every layer, mean over the seeds, a column for each network.
+
+    Args:
+        rows: measurements of ``studies.kernel_size``.
+        conditions: networks of different kernels and the same layers.
+    """
     own = passed(rows)
-    own = own[(own.condition == condition) & (own.metric == "cosine") & own.depth.notna()]
+    own = own[own.condition.isin(conditions) & (own.metric == "cosine") & own.depth.notna()]
     found = own.assign(area=[curve_area(each[0]) for each in own.radial])
-    means = found.groupby("place", sort=False).area.mean()
-    return ", ".join(f"{place} {value:.2f}" for place, value in means.items()) or NOT_RUN
+    table = found.pivot_table("area", ["depth", "place"], "condition").reindex(columns=conditions)
+    table = table.dropna(axis=1, how="all").rename(columns=kernel).map("{:.2f}".format)
+    return table.rename_axis(columns=None).reset_index("place").rename(columns={"place": "layer"})

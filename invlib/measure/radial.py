@@ -56,7 +56,7 @@ def area(sensitivity: ArrayLike, rounded: Rounding = np.round, reach: int | None
 
 
 def full_ring(curve: ArrayLike) -> int:
-    """The last ring of a radial curve (..., rings) that is not in the corners only."""
+    """The last of a curve's rings (..., rings), rounded to the nearest, before the corners."""
     return round((np.shape(curve)[-1] - 1) / 2**0.5)
 
 

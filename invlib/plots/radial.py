@@ -184,13 +184,14 @@ def depth(panels: Mapping[str, pd.DataFrame]) -> Figure:
     if not len(every):
         return not_run(figure)
     layers = list(dict.fromkeys(every.sort_values("depth").place))
-    legend: dict[str, Look] = {}
+    every.attrs = next(iter(panels.values())).attrs
+    looked = {look.label: look for look in looks(every, "condition").values()}
+    styles = _styles(looked)
     for ax, (words, table) in zip(axes[:, 0], behind.items(), strict=True):
         ax.set_title(words, fontsize=10)
         if not len(table):
             ax.text(0.5, 0.5, "not run here", ha="center", va="center", transform=ax.transAxes)
-        named = looks(table, "condition")
-        for name, look in named.items():
+        for name, look in looks(table, "condition").items():
             rows = table[table.condition == name]
             there = [layer for layer in layers if (rows.place == layer).any()]
             areas = [
@@ -199,13 +200,12 @@ def depth(panels: Mapping[str, pd.DataFrame]) -> Figure:
             ]
             draw_means(
                 ax, [layers.index(each) for each in there], areas, PALETTE[look.colour],
-                ls=_styles(named)[name], marker="o", ms=4, lw=1.4,
+                ls=styles[look.label], marker="o", ms=4, lw=1.4,
             )  # fmt: skip
         ax.set(ylabel="area under the radial curve\n1 = invariant", ylim=(None, 1.03))
         ax.set_xticks(range(len(layers)), layers, rotation=45, ha="right")
         sns.despine(ax=ax)
-        legend = legend or named
-    _legend(figure, legend)
+    _legend(figure, looked)
     return figure
 
 

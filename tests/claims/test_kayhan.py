@@ -199,6 +199,7 @@ def test_what_is_printed_stands_beside_ours_and_the_leak_apart():
     assert table.padding.tolist() == ["full", "same"]
     assert table["similar"].tolist() == ["90.0 % [90.0, 90.0]", "70.0 % [70.0, 70.0]"]
     assert table["similar, their splits"].tolist() == ["12.3 % [12.3, 12.3]"] * 2
+    assert table["dissimilar, their splits"].tolist() == ["12.3 % [12.3, 12.3]"] * 2
     assert table["dissimilar, printed"].tolist() == ["89.7%", "8.4%"]
     assert kayhan.leak(rows) == (
         "full -77.7 points [-77.7, -77.7], same -57.7 points [-57.7, -57.7]"

@@ -241,8 +241,9 @@ def test_which_verdicts_the_choices_change():
             {"claim": "M5", "ours": NOT_RUN, "after softmax": NOT_RUN},
         ]
     )
-    assert myburgh.dependent(table) == "The same under every choice: M2, M4. Not: M3."
-    assert myburgh.dependent(table[:1]) == "The same under every choice: M2. Not: none."
+    assert myburgh.dependent(table) == "Changed by a choice: M3; by none: M2, M4."
+    assert myburgh.dependent(table[:1]) == "Changed by a choice: none; by none: M2."
+    assert myburgh.dependent(table[3:]) == ""
 
 
 def test_areas_by_kernel_by_group_and_by_layer():
@@ -262,9 +263,15 @@ def test_areas_by_kernel_by_group_and_by_layer():
         for seed in range(2)
         for depth, (place, value) in enumerate({"input": 0.2, "ReLU 1": 0.4}.items())
     )
-    found = sensitivity.by_layer(pd.concat([table, deep]), "mnist-k5")
-    assert found == "input 0.25, ReLU 1 0.45"
-    assert sensitivity.by_layer(deep, "mnist-k4") == NOT_RUN
+    other = deep.assign(condition="mnist-k3", map=None)
+    every = pd.concat(
+        [table, deep.assign(depth=1 - deep.depth), other.assign(depth=1 - deep.depth)]
+    )
+    found = sensitivity.by_layer(every, networks("mnist"))
+    assert found.to_dict("list") == {
+        "layer": ["ReLU 1", "input"], "k = 5": ["0.45", "0.25"], "k = 3": ["0.45", "0.25"]
+    }  # fmt: skip
+    assert not len(sensitivity.by_layer(table, networks("mnist")))
 
 
 def test_accuracies_stand_beside_those_printed():
@@ -273,4 +280,5 @@ def test_accuracies_stand_beside_those_printed():
     control = pd.DataFrame([row("untrained-mnist-k5", "logits", flat(0.5))])
     found = sensitivity.accuracies(pd.concat([table, control]))
     assert found["paper's least"].tolist() == ["99.19%"] * 3 + [""]
+    assert "paper's least" not in sensitivity.accuracies(control)
     assert found.networks.tolist() == [2, 2, 2, 1] and set(found.test) == {"99.50%"}

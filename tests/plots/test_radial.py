@@ -118,6 +118,13 @@ def test_depth_is_the_area_in_the_order_of_the_layers():
     ax, none = plots.depth({"MNIST": table, "CIFAR-10": table[:0]}).axes
     assert (ax.get_title(), none.get_title()) == ("MNIST", "CIFAR-10")
     assert [text.get_text() for text in none.texts] == ["not run here"] and not none.lines
+    # A label has one line throughout, also where a panel lacks others of its colour.
+    both = pd.concat([table, table.assign(condition="mnist-k5-unpadded")])
+    alone = table.assign(condition="mnist-k5-unpadded")
+    both.attrs["looks"] = alone.attrs["looks"] = LOOKS
+    figure = plots.depth({"MNIST": both, "CIFAR-10": alone})
+    assert figure.axes[1].lines[0].get_linestyle() == "--"
+    assert [line.get_linestyle() for line in figure.legends[0].get_lines()] == ["-", "--"]
     assert [label.get_text() for label in none.get_xticklabels()] == ["input", "hidden", "logits"]
     means = radial_mean(DISTANCE)[1:11].mean() * np.array([0.05, 0.03, 0.01])
     assert np.allclose(ax.lines[0].get_ydata(), 1 - means - 0.01)
