@@ -302,7 +302,7 @@ def test_status_of_the_real_study_plans_every_measurement(call):
         ("sanity_check", "bench"): 25,
         ("kernel_size", "bench"): 84,
         ("kernel_size", "sweep"): 49,
-        ("kernel_size", "paper"): 36,
+        ("kernel_size", "paper"): 18,
         ("dimensions", "bench"): 6,
         ("rook", "bench"): 15,
         ("borders", "bench"): 40,
