@@ -382,9 +382,12 @@ def test_kill_9_of_a_worker_at_a_random_moment(study, start, tmp_path, undisturb
     started.wait_for(lambda: started.workers() or started.process.poll() is not None, "worker")
     os.kill(random.choice(started.workers()), signal.SIGKILL)
     output, errors = started.process.communicate(timeout=120)
-    assert started.process.returncode == 1
-    assert "its worker was killed" in errors and "Traceback" not in errors
     done = len(list(tmp_path.rglob("*.json")))
+    # It may have had nothing left to do.
+    if started.process.returncode or done < len(undisturbed):
+        assert started.process.returncode == 1
+        assert "its worker was killed" in errors
+    assert "Traceback" not in errors
     assert f"{study.name} at smoke: {done} done" in output
     started.wait_for(lambda: not started.processes(), "end of the other worker")
     assert not list(tmp_path.rglob("*.tmp"))
