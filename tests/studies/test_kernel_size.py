@@ -207,7 +207,7 @@ def test_each_network_has_the_best_rate_of_its_sweep():
     swept["validation"] = [each["validation"] for each in swept.training]
     for network, rows in swept.groupby("network"):
         assert len(rows) == 4 + len(kernel_size._BEYOND.get(network, ())), network
-        best = float(rows.rate[rows.validation.idxmax()])
+        best = float(rows.rate[rows[~rows.failed].validation.idxmax()])
         assert kernel_size._RATES[network] == best
         if network == "mnist-k3":  # the worst of table 1 at its best, rounded down
             assert kernel_size._REACHED == np.floor(100 * rows.validation.max()) / 100
