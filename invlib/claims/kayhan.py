@@ -152,7 +152,7 @@ def features_apart(rows: pd.DataFrame) -> pd.DataFrame:
     return table.map("{:.1e}".format).rename_axis(columns=None).reset_index()
 
 
-PARTS = {"trained column": slice(1), "between": slice(1, -1), "right edge": slice(-1, None)}
+_PARTS = {"trained column": slice(1), "between": slice(1, -1), "right edge": slice(-1, None)}
 
 
 def by_part(rows: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +166,7 @@ def by_part(rows: pd.DataFrame) -> pd.DataFrame:
     """
     rows = passed(rows)
     columns = [found.by_column()[1] for found in rows["map"]]
-    parts = {name: [each[part].mean() for each in columns] for name, part in PARTS.items()}
+    parts = {name: [each[part].mean() for each in columns] for name, part in _PARTS.items()}
     return pd.DataFrame({"condition": rows.condition.to_numpy(), **parts})
 
 
