@@ -21,6 +21,7 @@ from invlib.claims.sensitivity import (
     Choice,
     area_in_words,
     areas,
+    areas_in_words,
     kernel,
     maps_at,
     networks,
@@ -48,8 +49,7 @@ def _means(tables: _Tables, names: tuple[str, ...], place: str, choice: Choice) 
 def _said(tables: _Tables, names: tuple[str, ...], place: str, choice: Choice) -> str:
     """Their areas in words, and how many networks stand behind them."""
     rows = tables["kernel_size"]
-    words = [f"{area_in_words(rows, name, place, choice)} ({kernel(name)})" for name in names]
-    return f"area {', '.join(words)}{_failed(rows)}"
+    return f"area {areas_in_words(rows, names, place, choice)}{_failed(rows)}"
 
 
 def _failed(rows: pd.DataFrame) -> str:
@@ -109,7 +109,7 @@ def above(tables: _Tables, names: tuple[str, ...], choice: Choice = OURS) -> tup
         margin = _mean_curve(answer, choice) - _mean_curve(maps, choice)
         least = int(margin.argmin())
         holds &= bool(margin[least] > 0)
-        words.append(f"{margin[least]:+.3f} at {least + 1} px ({kernel(name)})")
+        words.append(f"{kernel(name)}: {margin[least]:+.3f} at {least + 1} px")
     said = f"least margin {', '.join(words)}{_failed(rows)}"
     return HOLDS if holds else FAILS, said
 
@@ -190,7 +190,7 @@ def _accurate(
     means = tests.groupby("condition").test.mean().reindex(names)
     if means.isna().any():
         return _NONE_PASSED
-    words = [f"{100 * value:.2f} % ({kernel(name)})" for name, value in means.items()]
+    words = [f"{kernel(name)}: {100 * value:.2f} %" for name, value in means.items()]
     said = f"test accuracy {', '.join(words)}; the paper's least {printed:.2f} %"
     return HOLDS if 100 * means.min() >= printed - tolerance else FAILS, said
 

@@ -116,14 +116,16 @@ def area_in_words(rows: pd.DataFrame, condition: str, place: str, choice: Choice
     return similar(found, digits=3) if len(found) else NOT_RUN
 
 
-def areas_in_words(rows: pd.DataFrame, conditions: Sequence[str], place: str) -> str:
+def areas_in_words(
+    rows: pd.DataFrame, conditions: Sequence[str], place: str, choice: Choice = OURS
+) -> str:
     """The areas of several networks by kernel, of those that were run.
 
     >>> areas_in_words(table, networks("mnist"), "logits")  # doctest: +SKIP
     'k = 5: 0.635 (one seed), k = 4: 0.532 (one seed), k = 3: 0.560 (one seed)'
     """
     there = [name for name in conditions if (rows.condition == name).any()]
-    words = [f"{kernel(name)}: {area_in_words(rows, name, place)}" for name in there]
+    words = [f"{kernel(name)}: {area_in_words(rows, name, place, choice)}" for name in there]
     return ", ".join(words) or NOT_RUN
 
 

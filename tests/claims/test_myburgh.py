@@ -76,8 +76,8 @@ def test_maps_are_less_sensitive_with_smaller_kernels(values, verdict):
 
 def test_what_was_measured_names_each_network_and_its_seeds():
     assert judged(myburgh.M2, measured(maps=(0.5, 0.51, 0.52)))[1] == (
-        "area 0.520 (3 seeds: 0.510 to 0.530) (k = 3), 0.510 (3 seeds: 0.500 to 0.520) (k = 4), "
-        "0.500 (3 seeds: 0.490 to 0.510) (k = 5)"
+        "area k = 3: 0.520 (3 seeds: 0.510 to 0.530), k = 4: 0.510 (3 seeds: 0.500 to 0.520), "
+        "k = 5: 0.500 (3 seeds: 0.490 to 0.510)"
     )
 
 
@@ -102,7 +102,7 @@ def test_one_ring_decides_and_the_corners_do_not():
         return judged(myburgh.M4, changed)
 
     verdict, words = with_ring(10)
-    assert verdict == FAILS and "-0.100 at 10 px (k = 4)" in words and words.count("+0.100") == 2
+    assert verdict == FAILS and "k = 4: -0.100 at 10 px" in words and words.count("+0.100") == 2
     assert with_ring(11)[0] == HOLDS
 
 
