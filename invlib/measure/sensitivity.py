@@ -1,6 +1,7 @@
 """How much a layer's output changes when its input is shifted."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def sensitivity_maps(
     Args:
         model: as for ``sensitivity_map``.
         images: likewise.
-        labels: int64 (n,), from 0; every class up to the largest has an image.
+        labels: int64 (n,), from 0; every class up to the largest here has an image.
         measured: layer -> metrics, each as for ``sensitivity_map``.
         shifts: likewise.
         fill: likewise.
@@ -93,10 +94,11 @@ def sensitivity_maps(
     classes = _labels(labels, images)
     if int(classes.min()) < 0:
         raise ValueError(f"expected labels from 0, found {int(classes.min())}")
-    empty = (torch.bincount(classes) == 0).nonzero().flatten().tolist()
+    there = set(classes.tolist())
+    empty = list(islice((i for i in range(max(there)) if i not in there), 5))
     if empty:
         raise ValueError(
-            f"expected an image of every class from 0 to {int(classes.max())}, "
+            f"expected an image of every class from 0 to {max(there)}, "
             f"found none of {', '.join(map(str, empty))}"
         )
     return _maps(model, images, classes, classes, measured, shifts, fill, exact_path)
@@ -129,14 +131,13 @@ def images_for(model: nn.Module, images: Any) -> Tensor:
 
 
 def _labels(labels: Any, images: Tensor) -> Tensor:
-    if labels is None or len(labels) != len(images):
-        found = "none" if labels is None else len(labels)
-        raise ValueError(f"expected a label for each of {len(images)} images, found {found}")
+    if labels is None:
+        raise ValueError(f"expected a label for each of {len(images)} images, found none")
     labels = torch.as_tensor(labels)
-    if labels.ndim != 1 or (labels != labels.long()).any():
+    if labels.shape != (len(images),) or (labels != labels.long()).any():
         raise ValueError(
-            f"expected labels as whole numbers ({len(images)},), found {labels.dtype} "
-            f"{tuple(labels.shape)}: {labels.tolist()[:5]}"
+            f"expected labels as whole numbers ({len(images)},), one for each image, found "
+            f"{labels.dtype} {tuple(labels.shape)}: {labels.flatten().tolist()[:5]}"
         )
     return labels.long().cpu()
 
@@ -157,7 +158,7 @@ def _maps(
             raise ValueError(f"metric must be cosine, euclidean or accuracy, not {metric!r}")
     layers = list(measured)
     scanner = Scanner(model, layers, shifts, fill, exact_path)
-    few = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
+    most = 2 if images.device.type == "cpu" else 64  # a processor's cache; a GPU's cores
     count, side = torch.bincount(groups), 2 * shifts + 1
     sums = {
         (layer, metric): torch.zeros(len(count), side, side, dtype=torch.float64)
@@ -171,13 +172,18 @@ def _maps(
         bar(total=len(images), desc=what, unit="image", shorter=SHORTER) as progress,
     ):
         scanner.choose(images, len(images))
-        for index in torch.arange(len(images)).split(few):
-            for layer, outputs in zip(layers, scanner(images[index]), strict=True):
-                given = answers[index] if answers is not None else None
+        done, few = 0, 1  # the first image tells how large the outputs of one are
+        while done < len(images):
+            index = slice(done, done + few)
+            given = answers[index] if answers is not None else None
+            found = scanner(images[index])
+            for layer, outputs in zip(layers, found, strict=True):
                 for metric in measured[layer]:
-                    values = _values(outputs.flatten(3).double(), metric, shifts, given)
+                    values = _values(outputs.flatten(3), metric, shifts, given)
                     sums[layer, metric].index_add_(0, groups[index], values.cpu())
-            progress.update(len(index))
+            progress.update(len(groups[index]))
+            done += few
+            few = min(most, max(1, OUTPUTS // sum(each[0].numel() for each in found)))
     for (layer, _), each in sums.items():
         if not each.isfinite().all():
             raise ValueError(
@@ -194,7 +200,14 @@ def _maps(
 
 def _values(outputs: Tensor, metric: str, shifts: int, labels: Tensor | None) -> Tensor:
     """What is measured of each image at each shift, of outputs (n, down, right, features)."""
-    base = outputs[:, shifts, shifts, None, None]
+    base = outputs[:, shifts, shifts, None, None].double()
+    rows = max(1, DOUBLES // outputs[:, 0].numel())
+    parts = (part.double() for part in outputs.split(rows, 1))
+    return torch.cat([_compared(part, base, metric, labels) for part in parts], 1)
+
+
+def _compared(outputs: Tensor, base: Tensor, metric: str, labels: Tensor | None) -> Tensor:
+    """The same of some rows of shifts, against the outputs of the unshifted images."""
     if metric == "cosine":
         return torch.cosine_similarity(outputs, base, dim=3)
     if metric == "euclidean":
@@ -210,4 +223,8 @@ def _values(outputs: Tensor, metric: str, shifts: int, labels: Tensor | None) ->
     return right.where(outputs.isfinite().all(3), torch.nan)
 
 
+OUTPUTS = 2**29
+"""Numbers of the layers' outputs that are held at once, of one image at least."""
+DOUBLES = 2**24
+"""Numbers that are compared at once, in double precision; of one row of shifts at least."""
 SHORTER = "fewer images or shifts take less"

@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from invlib.data.canvas import Canvas
 from invlib.data.sets import load
+from invlib.measure import sensitivity
 from invlib.measure.sensitivity import METRICS, sensitivity_map, sensitivity_maps
 from invlib.models import TRACKING, tracking
 
@@ -168,7 +169,9 @@ def test_labels_that_the_network_does_not_answer_with_are_refused(labels):
 
 @pytest.mark.parametrize("labels", [[0.5], [float("nan")], [[0]]])
 def test_labels_that_are_not_whole_numbers_are_refused(labels):
-    with pytest.raises(ValueError, match=r"expected labels as whole numbers \(1,\), found torch"):
+    with pytest.raises(
+        ValueError, match=r"expected labels as whole numbers \(1,\), one .* found torch"
+    ):
         sensitivity_map(TABLE, ONE_PIXEL, None, 1, "accuracy", np.array(labels))
 
 
@@ -235,8 +238,11 @@ def network(seed=0):
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(27, 3), nn.Softmax(1))
 
 
-@pytest.mark.parametrize("path", ["auto", "plain"])
-def test_the_maps_of_a_class_are_those_of_its_images(path):
+@pytest.mark.parametrize(("path", "held"), [("auto", None), ("plain", None), ("auto", 600)])
+def test_the_maps_of_a_class_are_those_of_its_images(monkeypatch, path, held):
+    if held:  # one image, and one or two rows of shifts at once
+        monkeypatch.setattr(sensitivity, "OUTPUTS", held)
+        monkeypatch.setattr(sensitivity, "DOUBLES", held)
     model, images = network(), torch.rand(6, 1, 6, 6)
     labels = torch.tensor([2, 0, 1, 2, 2, 0])
     measured = {
@@ -258,7 +264,9 @@ def test_the_maps_of_a_class_are_those_of_its_images(path):
     [
         ([0, 0, 2], "expected an image of every class from 0 to 2, found none of 1"),
         ([-1, 0, 1], "expected labels from 0, found -1"),
-        ([0, 1], "expected a label for each of 3 images, found 2"),
+        ([0, 1], r"expected labels as whole numbers \(3,\), one for each image, found .*\(2,"),
+        (0, r"expected labels as whole numbers \(3,\), one for each image, found torch.int64 \(\)"),
+        ([0, 10**12, 1], "of every class from 0 to 1000000000000, found none of 2, 3, 4, 5, 6$"),
         ([0, 0.5, 1], "expected labels as whole numbers"),
         (None, "expected a label for each of 3 images, found none"),
         ([0, 1, 7], "found none of 2, 3, 4, 5, 6"),
