@@ -1,4 +1,6 @@
-"""What is shipped of networks taught at one place follows from its maps: here from JSON alone."""
+"""What is shipped is small, and of networks taught at one place follows from its maps: here from
+JSON alone.
+"""
 
 import json
 from pathlib import Path
@@ -14,6 +16,10 @@ FILES = [file for name in STUDIES for file in sorted((STORED / name).rglob("*.js
 def digits(value):
     """A number as it is stored, with five significant digits."""
     return float(f"{value:.5g}")
+
+
+def test_it_is_small_enough_to_travel_in_the_wheel():
+    assert sum(file.stat().st_size for file in STORED.rglob("*") if file.is_file()) < 8_000_000
 
 
 def test_there_are_runs_of_both_profiles():

@@ -1,7 +1,8 @@
 """Sensitivity maps of trained networks: areas under their radial curves, in words and by choice."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,13 @@ class Choice:
         answer: the place called the fully connected output, ``logits`` or ``softmax``.
         rounded: which cells make a ring, see ``radial_mean``.
         reach: the last ring that counts, in pixels.
+        inverted: what makes a similarity of a Euclidean distance.
     """
 
     answer: str = LOGITS
     rounded: Rounding = np.round
     reach: int = 10
+    inverted: Callable[[Any], Any] = np.negative
 
 
 OURS = Choice()
@@ -62,6 +65,7 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
     each = rows.dropna(subset=["training"])
     columns = ["train", "validation", "test", "chosen"]
     known = pd.DataFrame(each.training.tolist(), each.index, columns)
+    known = known[~each.failed].reindex(each.index)  # those that failed are counted, not averaged
     counted = pd.concat([each[["condition", "seed", "failed"]], known], axis=1)
     by_condition = counted.groupby("condition", sort=False, as_index=False)
     table = by_condition.agg(
@@ -72,8 +76,7 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
         table[name] = table[name].map("{:.2%}".format)
     if table.condition.isin(networks("mnist") + networks("mnist", True)).any():
         printed = {name: f"{least:.2f}%" for names, least in LEAST.items() for name in names}
-        ours = table.condition.str.startswith("mnist")  # others are smaller than the paper's
-        table.insert(6, "paper's least", table.condition.map(printed).where(ours, ""))
+        table.insert(6, "paper's least", table.condition.map(printed).fillna(""))
     return table.assign(epochs=table.epochs.map("{:.0f}".format))
 
 

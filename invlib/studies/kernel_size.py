@@ -326,8 +326,8 @@ _RATES = {
     "cifar10-k5-unpadded": 0.001, "cifar10-k4-unpadded": 0.001, "cifar10-k3-unpadded": 0.001,
 }  # fmt: skip
 """The learning rate of each network: of those in the profile ``sweep`` with which it learnt its
-training images, the one of the best validation accuracy. CIFAR-10's without padding are not
-all swept yet: k = 4 and 3 are open."""
+training images, the one of the best validation accuracy. CIFAR-10's k = 3 without padding is open:
+it is not swept yet."""
 _BEYOND = {"mnist-k5": (0.004,)}
 """Rates of the sweep beyond its edges, where the best lay at one."""
 _SWEPT = (0.0005, 0.001, 0.002, 0.003)

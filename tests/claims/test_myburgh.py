@@ -134,7 +134,10 @@ def test_networks_that_did_not_learn_are_left_out_and_counted():
     assert verdict == HOLDS and words.endswith("; 1 more did not learn their set")
     table.loc[table.condition == "mnist-k3", "failed"] = True
     for claim in (myburgh.M2, myburgh.M3, myburgh.M4, myburgh.M11):
-        assert judged(claim, table) == (FAILS, "no network learnt its set")
+        assert judged(claim, table) == (FAILS, "no network with k = 3 learnt its set")
+    table["failed"] = True
+    for claim in (myburgh.M1, myburgh.M12):
+        assert judged(claim, table) == (FAILS, "no network with k = 5 learnt its set")
 
 
 def correlated(cosine, euclidean):
@@ -186,15 +189,17 @@ def test_only_the_spread_of_similarities_shrinks_with_the_dimension():
 
 def test_how_far_maps_are_moved_is_said_without_a_verdict():
     cells = np.stack([SHIFTS / 8, SHIFTS / 10])
-    one = {"metric": "aligned", "depth": 9.0, "cells": cells}
-    table = pd.concat(
-        [measured(seeds=1), pd.DataFrame([row("mnist-k5", "pooling 3", flat(0.9), **one)])]
-    )
+    # What is compared are the same few images; the area of all of them is another.
+    few = [
+        row("mnist-k5", "pooling 3", flat(0.9), "aligned", depth=9.0, cells=cells),
+        row("mnist-k5", "pooling 3", flat(0.4), depth=9.0),
+    ]
+    table = pd.concat([measured(seeds=1), pd.DataFrame(few)])
     verdict, words = judged(myburgh.M12, table)
     assert verdict == NO_RULE
     assert words == (
         "the maps that come nearest are moved by 1.12 (one seed) cells for 10 px, a cell is 8 px; "
-        "area 0.900 (one seed) after the move, 0.500 (one seed) before"
+        "area 0.900 (one seed) after the move, 0.400 (one seed) before"
     )
 
 
@@ -205,7 +210,7 @@ def test_each_choice_has_its_verdict():
     verdicts = myburgh.under_each_choice(pd.concat([table, softmax]), ["M2", "M3", "M6"])
     assert verdicts.set_index("claim").loc["M3"].to_dict() == {
         "ours": HOLDS, "after softmax": FAILS, "rings rounded down": HOLDS,
-        "rings rounded up": HOLDS, "up to 6 px": HOLDS,
+        "rings rounded up": HOLDS, "up to 6 px": HOLDS, "1 / (1 + distance)": HOLDS,
     }  # fmt: skip
     assert set(verdicts.set_index("claim").loc["M6"]) == {NOT_RUN}
     near = np.where(DISTANCE <= 6, flat(0.9), 0.0)
@@ -215,21 +220,31 @@ def test_each_choice_has_its_verdict():
 
 
 def test_a_bent_distance_and_the_softmax_correlate_otherwise():
-    right = np.stack([np.exp(-DISTANCE), 1 - DISTANCE / 15])
-    rows = [
-        row("mnist-k5", "logits", flat(0), "euclidean", classes=np.stack([DISTANCE, DISTANCE])),
-        row("mnist-k5", "logits", flat(0), "accuracy", classes=right),
-        row("mnist-k5", "softmax", flat(0), pearson=np.array([0.97, 0.99])),
-    ]
+    right = np.stack([1 - (DISTANCE / 15) ** 2, 1 - (DISTANCE / 15) ** 3])
+    rows = pd.DataFrame(
+        [
+            row("mnist-k5", "logits", flat(0), pearson=np.array([0.7, 0.8])),
+            row(
+                "mnist-k5", "logits", flat(0), "euclidean", pearson=np.array([0.8, 0.9]),
+                classes=np.stack([DISTANCE] * 2),
+            ),
+            row("mnist-k5", "logits", flat(0), "accuracy", classes=right),
+            row("mnist-k5", "softmax", flat(0), pearson=np.array([0.97, 0.99])),
+        ]
+    )  # fmt: skip
     bent = np.corrcoef([(1 / (1 + DISTANCE)).ravel(), *right.reshape(2, -1)])[0, 1:]
-    straight = np.corrcoef([-DISTANCE.ravel(), *right.reshape(2, -1)])[0, 1:]
-    assert straight.max() == pytest.approx(1) and bent.max() < 0.9
-    assert myburgh.correlations(pd.DataFrame(rows)) == (
-        "Correlation with the accuracy over the classes (seed 0): the distance, counted negative "
-        f"{straight.min():.2f} to 1.00, 1 / (1 + distance) {bent.min():.2f} to {bent.max():.2f}, "
-        "the similarity after softmax 0.97 to 0.99."
+    low, high = f"{bent.min():.2f}", f"{bent.max():.2f}"
+    assert bent.max() < 0.8
+    assert myburgh.correlations(rows) == (
+        "M1, ours: correlation by class 0.70 to 0.80 (cosine), 0.80 to 0.90 (euclidean); "
+        "after softmax: correlation by class 0.97 to 0.99 (cosine); 1 / (1 + distance): "
+        f"correlation by class 0.70 to 0.80 (cosine), {low} to {high} (euclidean)."
     )
-    assert myburgh.correlations(pd.DataFrame(rows[:2])) == ""
+    rows.at[0, "pearson"] = np.array([0.8, 0.8])
+    verdicts = myburgh.under_each_choice(rows, ["M1"]).iloc[0]
+    others = verdicts.drop(["claim", "1 / (1 + distance)"])
+    assert set(others) == {HOLDS} and verdicts["1 / (1 + distance)"] == FAILS
+    assert myburgh.correlations(rows[:0]) == ""
 
 
 def test_which_verdicts_the_choices_change():
@@ -282,3 +297,7 @@ def test_accuracies_stand_beside_those_printed():
     assert found["paper's least"].tolist() == ["99.19%"] * 3 + [""]
     assert "paper's least" not in sensitivity.accuracies(control)
     assert found.networks.tolist() == [2, 2, 2, 1] and set(found.test) == {"99.50%"}
+    table.at[table.index[0], "failed"] = True
+    table.at[table.index[0], "training"] = {**table.training.iloc[0], "test": 0.1}
+    found = sensitivity.accuracies(table)
+    assert found.failed.tolist() == [1, 0, 0] and set(found.test) == {"99.50%"}
