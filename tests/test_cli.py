@@ -301,7 +301,7 @@ def test_status_of_the_real_study_plans_every_measurement(call):
         ("diversity", "bench"): 27,
         ("sanity_check", "bench"): 25,
         ("kernel_size", "bench"): 84,
-        ("kernel_size", "sweep"): 49,
+        ("kernel_size", "sweep"): 50,
         ("kernel_size", "paper"): 18,
         ("dimensions", "bench"): 6,
         ("rook", "bench"): 15,

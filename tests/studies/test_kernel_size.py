@@ -215,7 +215,7 @@ def test_each_network_has_the_best_rate_of_its_sweep():
         assert best not in (0.0005, 0.003) or network in kernel_size._BEYOND
 
 
-def test_a_sweep_measures_nothing_but_the_accuracy(monkeypatch):
+def test_a_sweep_measures_nothing_but_the_accuracy():
     settings = replace(SETTINGS, metrics=None, deep=None, aligned=None)
     (row,) = compute(settings, 0)
     kernel_size.check(settings, [row])
