@@ -323,11 +323,10 @@ _RATES = {
     "mnist-k5": 0.003, "mnist-k4": 0.002, "mnist-k3": 0.002,
     "mnist-k5-unpadded": 0.002, "mnist-k4-unpadded": 0.002, "mnist-k3-unpadded": 0.002,
     "cifar10-k5": 0.001, "cifar10-k4": 0.001, "cifar10-k3": 0.002,
-    "cifar10-k5-unpadded": 0.001, "cifar10-k4-unpadded": 0.001, "cifar10-k3-unpadded": 0.001,
+    "cifar10-k5-unpadded": 0.001, "cifar10-k4-unpadded": 0.001, "cifar10-k3-unpadded": 0.0005,
 }  # fmt: skip
 """The learning rate of each network: of those in the profile ``sweep`` with which it learnt its
-training images, the one of the best validation accuracy. CIFAR-10's k = 3 without padding is open:
-it is not swept yet."""
+training images, the one of the best validation accuracy."""
 _BEYOND = {"mnist-k5": (0.004,), "cifar10-k3-unpadded": (0.00025,)}
 """Rates of the sweep beyond its edges, where the best lay at one."""
 _SWEPT = (0.0005, 0.001, 0.002, 0.003)
