@@ -178,8 +178,10 @@ def _maps(
             given = answers[index] if answers is not None else None
             found = scanner(images[index])
             for layer, outputs in zip(layers, found, strict=True):
+                # Maps are taken as they lie in memory, channels last; a copy would take longest.
+                maps = outputs.movedim(3, 5) if outputs.ndim == 6 else outputs
                 for metric in measured[layer]:
-                    values = _values(outputs.flatten(3), metric, shifts, given)
+                    values = _values(maps.flatten(3), metric, shifts, given)
                     sums[layer, metric].index_add_(0, groups[index], values.cpu())
             progress.update(len(groups[index]))
             done += few
@@ -200,31 +202,33 @@ def _maps(
 
 def _values(outputs: Tensor, metric: str, shifts: int, labels: Tensor | None) -> Tensor:
     """What is measured of each image at each shift, of outputs (n, down, right, features)."""
-    base = outputs[:, shifts, shifts, None, None].double()
-    rows = max(1, DOUBLES // outputs[:, 0].numel())
-    parts = (part.double() for part in outputs.split(rows, 1))
-    return torch.cat([_compared(part, base, metric, labels) for part in parts], 1)
+    base = outputs[:, shifts, shifts, None].double()
+    flat = outputs.flatten(1, 2)
+    few = flat.split(max(1, DOUBLES // flat[:, 0].numel()), 1)
+    found = [_compared(each.double(), base, metric, labels) for each in few]
+    return torch.cat(found, 1).view(outputs.shape[:3])
 
 
 def _compared(outputs: Tensor, base: Tensor, metric: str, labels: Tensor | None) -> Tensor:
-    """The same of some rows of shifts, against the outputs of the unshifted images."""
+    """The same of outputs for some shifts (n, shifts, features), against those unshifted."""
     if metric == "cosine":
-        return torch.cosine_similarity(outputs, base, dim=3)
+        return torch.cosine_similarity(outputs, base, dim=2)
     if metric == "euclidean":
-        return (outputs - base).norm(dim=3)
+        return (outputs - base).norm(dim=2)
     assert labels is not None
-    if int(labels.max()) >= outputs.shape[3] or int(labels.min()) < 0:
+    if int(labels.max()) >= outputs.shape[2] or int(labels.min()) < 0:
         raise ValueError(
-            f"expected labels from 0 to {outputs.shape[3] - 1} for the network's "
+            f"expected labels from 0 to {outputs.shape[2] - 1} for the network's "
             f"outputs, found {int(labels.min())} to {int(labels.max())}"
         )
-    right = (outputs.argmax(3) == labels[:, None, None].to(outputs.device)).double()
+    right = (outputs.argmax(2) == labels[:, None].to(outputs.device)).double()
     # Among others a NaN, and only a NaN, would pass for the largest.
-    return right.where(outputs.isfinite().all(3), torch.nan)
+    return right.where(outputs.isfinite().all(2), torch.nan)
 
 
 OUTPUTS = 2**29
 """Numbers of the layers' outputs that are held at once, of one image at least."""
-DOUBLES = 2**24
-"""Numbers that are compared at once, in double precision; of one row of shifts at least."""
+DOUBLES = 2**18
+"""Numbers that are compared at once, in double precision, of one shift at least: what a processor's
+cache holds is compared ten times faster."""
 SHORTER = "fewer images or shifts take less"

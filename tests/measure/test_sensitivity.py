@@ -240,7 +240,7 @@ def network(seed=0):
 
 @pytest.mark.parametrize(("path", "held"), [("auto", None), ("plain", None), ("auto", 600)])
 def test_the_maps_of_a_class_are_those_of_its_images(monkeypatch, path, held):
-    if held:  # one image, and one or two rows of shifts at once
+    if held:  # one image, and a few shifts at once
         monkeypatch.setattr(sensitivity, "OUTPUTS", held)
         monkeypatch.setattr(sensitivity, "DOUBLES", held)
     model, images = network(), torch.rand(6, 1, 6, 6)
