@@ -9,7 +9,6 @@ import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from benchmarks import notebook_loop
-from benchmarks.timing import ROUNDS, Side, World, clock, compare, keep, quicker, world
+from benchmarks.timing import Side, World, clock, compare, keep, quicker, time_alone, world
 from invlib.data.canvas import Canvas, Pair, Placement, paper_grid
 from invlib.data.items import ItemSet
 from invlib.devices import chunk_size, has_bf16, seeded
@@ -403,16 +402,6 @@ def test_maps_of_all_digits(benchmark: Any, name: str, goal: str) -> None:
     model, items, frames = shifted(name, 20, 10)
     many, labels = frames.repeat(10, 1, 1, 1), items.labels.repeat(10)
     measured = {"features": ("cosine",), None: METRICS}
-    seconds = []
-
-    def maps() -> None:
-        sensitivity_maps(model, many, labels, measured, SHIFTS)
-
-    benchmark.pedantic(lambda: seconds.append(clock(maps, 100)()), rounds=ROUNDS, warmup_rounds=1)
-    keep(
-        benchmark,
-        work=f"maps of every class at two layers, 10,000 digits, {name}, fp32",
-        unit="s",
-        ours=median(seconds[-ROUNDS:]),
-        goal=goal,
-    )
+    maps = partial(sensitivity_maps, model, many, labels, measured, SHIFTS)
+    work = f"maps of every class at two layers, 10,000 digits, {name}, fp32"
+    time_alone(benchmark, work=work, side=clock(maps, 100), goal=goal)

@@ -7,7 +7,6 @@ import copy
 import subprocess
 import sys
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import notebook_loop
-from benchmarks.timing import ROUNDS, clock, compare, keep, world
+from benchmarks.timing import ROUNDS, clock, compare, time_alone, world
 from invlib import accuracy_map, fit
 from invlib.devices import has_bf16
 from invlib.models import vgg
@@ -147,21 +146,13 @@ def test_import(benchmark: Any) -> None:
         "import time; began = time.perf_counter(); import invlib; "
         "import sys; print(time.perf_counter() - began, 'torchvision' in sys.modules)"
     )
-    seconds = []
 
-    def imported() -> None:
+    def imported() -> float:
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         took, torchvision = done.stdout.split()
         assert torchvision == "False"
-        seconds.append(float(took))
+        return float(took)
 
-    benchmark.pedantic(imported, rounds=ROUNDS, warmup_rounds=1)
-    keep(
-        benchmark,
-        work="import invlib, without torchvision",
-        unit="s",
-        ours=median(seconds[-ROUNDS:]),
-        goal="< 2 s",
-    )
+    time_alone(benchmark, work="import invlib, without torchvision", side=imported, goal="< 2 s")

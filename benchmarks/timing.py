@@ -106,6 +106,13 @@ def compare(
     )
 
 
+def time_alone(benchmark: Any, *, work: str, side: Side, goal: str) -> None:
+    """Keep the median of the seconds of one side alone, after one round to warm up."""
+    took: list[float] = []
+    benchmark.pedantic(lambda: took.append(side()), rounds=ROUNDS, warmup_rounds=1)
+    keep(benchmark, work=work, unit="s", ours=median(took[-ROUNDS:]), goal=goal)
+
+
 def keep(
     benchmark: Any,
     *,

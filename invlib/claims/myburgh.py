@@ -137,7 +137,9 @@ def _go_together(tables: _Tables, choice: Choice) -> tuple[str, str]:
     by_class = {metric: each.mean(axis=0) for metric, each in found.items()}
     if any(np.isnan(each).any() for each in by_class.values()):
         return FAILS, "the accuracy of a class is the same at every shift"
-    words = [f"{r.min():.2f} to {r.max():.2f} ({metric})" for metric, r in by_class.items()]
+    runs = max(map(len, found.values()))
+    of = {m: f", {len(each)} of {runs} runs" * (len(each) < runs) for m, each in found.items()}
+    words = [f"{r.min():.2f} to {r.max():.2f} ({m}{of[m]})" for m, r in by_class.items()]
     said = f"correlation by class {', '.join(words)}{_failed(tables['kernel_size'])}"
     return HOLDS if all(r.min() >= 0.8 for r in by_class.values()) else FAILS, said
 

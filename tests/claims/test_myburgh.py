@@ -240,6 +240,8 @@ def test_a_bent_distance_and_the_softmax_correlate_otherwise():
         "after softmax: correlation by class 0.97 to 0.99 (cosine); 1 / (1 + distance): "
         f"correlation by class 0.70 to 0.80 (cosine), {low} to {high} (euclidean)."
     )
+    second = pd.concat([rows, rows.assign(seed=1, classes=None)], ignore_index=True)
+    assert myburgh.correlations(second).endswith(f"{low} to {high} (euclidean, 1 of 2 runs).")
     rows.at[0, "pearson"] = np.array([0.8, 0.8])
     verdicts = myburgh.under_each_choice(rows, ["M1"]).iloc[0]
     others = verdicts.drop(["claim", "1 / (1 + distance)"])

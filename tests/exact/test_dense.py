@@ -801,18 +801,6 @@ def test_images_of_another_kind_are_refused(images, found):
         sensitivity_map(nn.Flatten(), images, shifts=2)
 
 
-@pytest.mark.parametrize(
-    ("labels", "words"),
-    [
-        (None, "expected a label for each of 3 images, found none"),
-        (torch.zeros(2), r"expected labels .* one for each image, found torch.float32 \(2,\)"),
-    ],
-)
-def test_accuracy_needs_a_label_for_each_image(labels, words):
-    with pytest.raises(ValueError, match=words):
-        sensitivity_map(nn.Flatten(), torch.rand(3, 1, 6, 6), None, 2, "accuracy", labels)
-
-
 def test_unknown_metrics_and_paths_are_refused():
     images = torch.rand(1, 1, 6, 6)
     with pytest.raises(ValueError, match="must be cosine, euclidean or accuracy, not 'cosinus'"):

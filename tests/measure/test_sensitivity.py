@@ -167,6 +167,11 @@ def test_labels_that_the_network_does_not_answer_with_are_refused(labels):
         sensitivity_map(TABLE, ONE_PIXEL, None, 1, "accuracy", np.array(labels))
 
 
+def test_accuracy_needs_labels():
+    with pytest.raises(ValueError, match="expected a label for each of 1 images, found none"):
+        sensitivity_map(TABLE, ONE_PIXEL, None, 1, "accuracy")
+
+
 @pytest.mark.parametrize("labels", [[0.5], [float("nan")], [[0]]])
 def test_labels_that_are_not_whole_numbers_are_refused(labels):
     with pytest.raises(
