@@ -9,7 +9,9 @@ import pandas as pd
 
 from invlib.claims.summaries import NOT_RUN, similar
 from invlib.measure.radial import Rounding, area, curve_area
+from invlib.models import tracking
 from invlib.runs import passed
+from invlib.studies import study_of
 
 LAST_MAPS, LOGITS, SOFTMAX = "pooling 3", "logits", "softmax"
 
@@ -54,6 +56,31 @@ def kernel(condition: str) -> str:
 def varied(control: str) -> tuple[str, ...]:
     """The networks of table 1 under a control, from the largest kernel to the smallest."""
     return tuple(f"{control}-{name}" for name in networks("mnist"))
+
+
+def described(conditions: Sequence[str], profile: str) -> pd.DataFrame:
+    """In what else networks of different kernels differ: sizes, weights and learning rate.
+
+    Args:
+        conditions: of ``studies.kernel_size``.
+        profile: its profile; what that lacks is of ``bench``.
+    """
+    profiles = study_of("kernel_size").profiles
+    settings = {**profiles["bench"].conditions, **profiles[profile].conditions}
+    rows = [(name, settings[name].network, settings[name].recipe) for name in conditions]
+    return pd.DataFrame(
+        {
+            "network": name,
+            "channels": ", ".join(map(str, table.channels[1:])),
+            "last maps": f"{table.sides[-1]} x {table.sides[-1]} cells",
+            "receptive field": f"{table.receptive_field} px",
+            "hidden nodes": table.hidden,
+            "weights and biases": f"{sum(p.numel() for p in tracking(table).parameters()):,}",
+            "behind the last maps": f"{table.weights_behind:,}",
+            "learning rate": f"{recipe.learning_rate:g}",
+        }
+        for name, table, recipe in rows
+    )
 
 
 def accuracies(rows: pd.DataFrame) -> pd.DataFrame:

@@ -41,7 +41,7 @@ def radial(table: pd.DataFrame, places: Sequence[str]) -> Figure:
     """
     table = passed(table)
     table = table[(table.metric == "cosine") & table.depth.isna() & table.place.isin(places)]
-    figure, axes = _panels(len(places), 3.6, 3.3)
+    figure, axes = _panels(len(places), 3.6, 3.3, sharey=True)
     if not len(table):
         return not_run(figure)
     named = looks(table, "condition")
@@ -255,7 +255,7 @@ def controls(table: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> Figure
     table = passed(table)
     table = table[table.depth.isna() & (table.metric == "cosine")]
     places = ("pooling 3", "logits")
-    figure, axes = _panels(2, 3.9, 3.8)
+    figure, axes = _panels(2, 3.9, 3.8, sharey=True)
     if not len(table):
         return not_run(figure)
     named = looks(table, "condition")
@@ -311,10 +311,13 @@ def dimensions(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Figure, Sequence[Axes]]:
+def _panels(
+    count: int, width: float, height: float, sharey: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
     figure, axes = plt.subplots(
-        1, count, figsize=(width * count, height), squeeze=False, layout="constrained"
-    )
+        1, count, figsize=(width * count, height), squeeze=False, sharey=sharey,
+        layout="constrained",
+    )  # fmt: skip
     plt.close(figure)
     return figure, axes[0]
 

@@ -263,6 +263,22 @@ def test_which_verdicts_the_choices_change():
     assert myburgh.dependent(table[3:]) == ""
 
 
+def test_networks_are_described_as_they_are_trained():
+    conditions = ["mnist-k5", "equal-weights-mnist-k5-unpadded", "cifar10-k3-unpadded"]
+    assert sensitivity.described(conditions, "paper").to_dict("list") == {
+        "network": conditions,
+        "channels": ["10, 20, 30", "10, 20, 30", "139, 278, 416"],
+        "last maps": ["5 x 5 cells", "1 x 1 cells", "3 x 3 cells"],
+        "receptive field": ["36 px", "36 px", "22 px"],
+        "hidden nodes": [500, 2702, 500],
+        # Of the first: 10 x 26 + 20 x 251 + 30 x 501 + 500 x 751 + 10 x 501.
+        "weights and biases": ["400,820", "131,102", "3,270,706"],
+        "behind the last maps": ["375,000", "81,060", "1,872,000"],
+        "learning rate": ["0.003", "0.002", "0.0005"],
+    }
+    assert sensitivity.described(conditions[2:], "bench").channels.item() == "69, 139, 208"
+
+
 def test_areas_by_kernel_by_group_and_by_layer():
     table = measured(maps=(0.5, 0.51, 0.52), seeds=1)
     assert sensitivity.areas_in_words(table, networks("mnist"), "pooling 3") == (

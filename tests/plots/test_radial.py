@@ -46,6 +46,7 @@ def test_radial_curves_are_means_to_10_px_and_dotted_beyond():
     figure = plots.radial(measured(), ("pooling 3", "logits"))
     left, right = figure.axes
     assert [ax.get_title() for ax in figure.axes] == ["pooling 3", "logits"]
+    assert left.get_ylim() == right.get_ylim()  # the text compares the two
     mean, first, second, corners = lines(right)[:4]
     expected = radial_mean(1 - 0.02 * DISTANCE)
     assert np.allclose(mean.get_ydata(), expected[:11] - 0.005)
