@@ -159,6 +159,20 @@ def areas_in_words(
     return ", ".join(words) or NOT_RUN
 
 
+def moved_back(rows: pd.DataFrame, condition: str, pixels: int) -> str:
+    """The similarity of the last maps after they are moved back, for a shift to the right.
+
+    Args:
+        rows: measurements of ``studies.kernel_size``.
+        condition: of padded networks.
+        pixels: of the shift.
+    """
+    rows = passed(rows)
+    maps = rows[(rows.condition == condition) & (rows.metric == "aligned")]["map"]
+    found = [each[len(each) // 2, len(each) // 2 + pixels] for each in maps]
+    return similar(found) if found else NOT_RUN
+
+
 def by_group(rows: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> pd.DataFrame:
     """The areas at the paper's two places, group by group.
 

@@ -279,6 +279,19 @@ def test_networks_are_described_as_they_are_trained():
     assert sensitivity.described(conditions[2:], "bench").channels.item() == "69, 139, 208"
 
 
+def test_what_is_moved_back_is_read_to_the_right_of_the_middle():
+    one, other = flat(0.2), flat(0.3)
+    one[10, 18], other[10, 18] = 0.9, 0.98
+    rows = pd.DataFrame(
+        row("mnist-k5", "pooling 3", values, "aligned", seed=seed, depth=9)
+        for seed, values in enumerate((one, other))
+    )
+    assert sensitivity.moved_back(rows, "mnist-k5", 8) == "0.94 (2 seeds: 0.90 to 0.98)"
+    assert sensitivity.moved_back(rows, "mnist-k5", 4) == "0.25 (2 seeds: 0.20 to 0.30)"
+    assert sensitivity.moved_back(rows, "mnist-k4", 8) == NOT_RUN
+    assert sensitivity.moved_back(rows.assign(failed=True), "mnist-k5", 8) == NOT_RUN
+
+
 def test_areas_by_kernel_by_group_and_by_layer():
     table = measured(maps=(0.5, 0.51, 0.52), seeds=1)
     assert sensitivity.areas_in_words(table, networks("mnist"), "pooling 3") == (
